@@ -1,0 +1,87 @@
+# One file for everyday work. `make help` lists the targets.
+#
+# Nothing here needs root except installing the broker for `make test`. Everything Python goes into .venv, from a
+# lock with hashes, wheels only: no unpinned build tool is ever fetched. The two stamps inside .venv make a second
+# call do nothing until a lock or pyproject.toml changes; the test lock holds everything the demo's holds.
+
+PYTHON ?= python3
+UV ?= uv
+ARGS ?=
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+FROM_LOCK := --require-hashes --only-binary :all: --requirement
+# The project itself, editable, built by the hatchling that the lock has just installed.
+PROJECT := --no-deps --no-build-isolation --editable .
+
+UV_COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+BUILD_REQUIRES = $(PYTHON) -c 'import tomllib; \
+	print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]))'
+
+.PHONY: help demo test check format bench lock clean parts
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: .venv/demo-stamp  ## run the demonstration; options go in ARGS="..."
+	$(BIN)/tegu demo $(ARGS)
+
+test: parts .venv/test-stamp check  ## everything CI runs: static checks, then all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/test-stamp  ## ruff, mypy --strict and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/test-stamp  ## let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/test-stamp  ## figures, as ratios of interleaved runs
+	@for file in tests/bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+
+lock:  ## pin the newest allowed versions again (needs uv: pip install uv)
+	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements.lock pyproject.toml --extra demo -
+	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements-test.lock -c requirements.lock \
+		pyproject.toml --all-extras --group test --group check -
+	@if grep -nE '://|^-' requirements.lock requirements-test.lock; then echo "make: an address is in a lock"; exit 1; fi
+
+clean:  ## remove .venv, caches and built files; reports of the demo stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A recent Debian splits ensurepip off Python: say which package has it rather than let venv fail half way.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: $(PYTHON) must be Python 3.11 or newer (another one: make PYTHON=python3.12 ...)"; exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv .venv; \
+	elif $(PYTHON) -c 'import virtualenv' 2>/dev/null; then $(PYTHON) -m virtualenv --quiet .venv; \
+	else echo "make: this Python cannot make a virtual environment; install it with:" \
+		"sudo apt-get install python3-venv"; exit 1; fi
+
+.venv/demo-stamp: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing the demonstration's libraries into .venv (once)"
+	@$(PIP_INSTALL) $(FROM_LOCK) requirements.lock
+	@$(PIP_INSTALL) $(PROJECT)
+	@touch $@
+
+.venv/test-stamp: requirements-test.lock requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing the libraries for tests and checks into .venv (once)"
+	@$(PIP_INSTALL) $(FROM_LOCK) requirements-test.lock
+	@$(PIP_INSTALL) $(PROJECT)
+	@touch .venv/demo-stamp $@
+
+# The tests start the real broker from broker_config/, each on a free port of its own. That Debian may start its own
+# one as a service, on 1883, neither helps nor harms them.
+parts:
+	@PATH="$$PATH:/usr/sbin"; if command -v mosquitto >/dev/null && command -v mosquitto_passwd >/dev/null; then :; \
+	else \
+		echo "Installing Debian's mosquitto: the tests start the real MQTT broker from broker_config/"; \
+		if [ "$$(id -u)" = 0 ]; then as_root=; elif command -v sudo >/dev/null; then as_root=sudo; \
+		else echo "make: neither root nor sudo; tests of the real broker will be skipped"; exit 0; fi; \
+		$$as_root apt-get update -qq && \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto; \
+	fi

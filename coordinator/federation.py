@@ -1,0 +1,201 @@
+"""One model's federation: rounds, aggregation and checkpoint joined together. Bytes in, messages out; no MQTT.
+
+Everything that came in one batch is committed once, and what batch() returns may be published because it is on disk.
+Messages go out in this order: chunks, init, manifest, round, so that whoever sees a manifest finds its weights.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from array import array
+from collections.abc import Callable
+
+import numpy as np
+from tegu import topics
+from tegu.model import Model
+from tegu.session import CHUNK_BYTES
+from tegu.wire import CODECS, Ack, Manifest, Round, State, WireError, decode_update, encode_init, peek_key
+
+from .aggregate import Weights, aggregate, limit_of, norm, outer_step
+from .checkpoint import Checkpoint
+from .rounds import Rounds
+from .settings import Settings
+
+log = logging.getLogger("tegu.coordinator")
+Outgoing = list[tuple[str, bytes, bool]]  # topic, payload, retain
+
+
+class Federation:
+    """The federation of one model, from its checkpoint on. OSError, ValueError: the checkpoint cannot be used."""
+
+    def __init__(self, settings: Settings, now_s: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.now_s = now_s
+        self.model = Model(settings.model.spec)
+        self.checkpoint = Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
+        kept = self.checkpoint.load()
+        if kept is None:
+            first = self.model.initial(settings.model.seed, settings.model.first_bias)
+            self.initialization: Weights = np.frombuffer(first, dtype=np.float32).copy()
+            self.rounds = Rounds(settings.rounds)
+            self._save()
+        else:
+            self.initialization = kept.initialization
+            self.rounds = Rounds(
+                settings.rounds, kept.version, kept.closed, kept.round_num, kept.turn, kept.last, kept.boots
+            )
+            if kept.is_open and not self.rounds.finished:
+                self.rounds.reopen(now_s())
+        self.epoch = self.checkpoint.next_epoch()
+
+    # --- in ---
+
+    def batch(self, messages: list[tuple[str, bytes]]) -> Outgoing:
+        """Take messages (topic, payload) in one commit; what is returned may be published, for it is on disk."""
+        out: Outgoing = []
+        self.checkpoint.begin()
+        try:
+            for topic, payload in messages:
+                out += self._message(topic, payload)
+            self.checkpoint.commit()
+        except BaseException:
+            self.checkpoint.rollback()
+            raise
+        return out
+
+    def _message(self, topic: str, payload: bytes) -> Outgoing:
+        words = topics.parse(topic)
+        if words is None or words[0] != self.settings.link.site or words[1] != "device":
+            return []
+        _, _, device, kind, rest = words
+        if kind == "state" and payload:
+            self._state(device, payload)
+            return []
+        if kind != "update" or rest != self.settings.model.name:
+            return []
+        return [(topics.device(self.settings.link.site, device, "ack", rest), self._update(device, payload), False)]
+
+    def _state(self, device: str, payload: bytes) -> None:
+        try:
+            state: State = State.decode(payload)
+        except WireError as error:
+            log.warning("state of %s dropped: %s", device, error)
+            return
+        self.rounds.device(device, state.state, state.boot)
+        self.checkpoint.set_boot(device, state.boot)
+
+    def _update(self, device: str, payload: bytes) -> bytes:
+        """The ack of an update's bytes."""
+        try:
+            topics.check_id(device, "device")
+            update = decode_update(payload, self.model)
+        except ValueError as error:
+            log.warning("update of %s is invalid: %s", device, error)
+            self.rounds.invalid()
+            boot, sequence = peek_key(payload)
+            ack = Ack(result="invalid", boot=boot, sequence=sequence, version=self.rounds.version, why=str(error)[:80])
+            return ack.encode()
+        verdict = self.rounds.receive(device, update)
+        if verdict == "accepted":
+            self.checkpoint.add_update((device, *update.key()), norm(update), payload)
+        log.debug("update of %s for version %d: %s", device, update.version, verdict)
+        return Ack(result=verdict, boot=update.boot, sequence=update.sequence, version=self.rounds.version).encode()
+
+    # --- time ---
+
+    def tick(self) -> Outgoing:
+        """Open or close what is due; what is returned is to be published."""
+        due = self.rounds.tick(self.now_s())
+        if due == "open":
+            self.rounds.start(self.now_s())
+            self._save()
+            return self.retained_round()
+        if due == "close":
+            self._close()
+            return self.retained()
+        return []
+
+    def _close(self) -> None:
+        rounds, rules = self.rounds, self.settings.rounds
+        opened_s = rounds.open.opens_s if rounds.open else self.now_s()
+        heard, version, round_num = len(rounds.heard), rounds.version, rounds.round_num
+        step = outer_step(rules.schedule, rules.outer_step_size, rounds.closed, rules.rounds)
+        limit = limit_of(self.checkpoint.norms(version), rules.clip)
+        updates = (decode_update(payload, self.model) for payload in self.checkpoint.payloads(version))
+        try:
+            after = aggregate(self.model, self.initialization, updates, step, rules.denominator, limit)
+        except ValueError as error:
+            log.error("round %d is not merged: %s", rounds.round_num, error)
+            after = self.initialization
+        verdicts = json.dumps(rounds.counts, sort_keys=True)
+        rounds.close()
+        if not rounds.finished:
+            rounds.start(self.now_s())
+        self.initialization = after
+        self.checkpoint.begin()
+        self.checkpoint.add_history(version, round_num, step, heard, verdicts, opened_s, self.now_s())
+        self._save_rows()
+        self.checkpoint.commit()
+        log.info("version %d from %d updates, outer step %.3f", rounds.version, heard, step)
+
+    def _save(self) -> None:
+        self.checkpoint.begin()
+        self._save_rows()
+        self.checkpoint.commit()
+
+    def _save_rows(self) -> None:
+        r = self.rounds
+        self.checkpoint.save_model(r.version, r.closed, r.round_num, r.turn, r.open is not None, self.initialization)
+
+    # --- out: everything that is retained, in the order in which it must be published ---
+
+    def retained(self) -> Outgoing:
+        """Chunks, init, manifest, round; chunks of the version before the last are cleared."""
+        site, name, version = self.settings.link.site, self.settings.model.name, self.rounds.version
+        codec = CODECS.index(self.settings.model.init_codec)
+        weights = array("f", self.initialization.tobytes())
+        blob = bytes(encode_init(self.model, weights, version, codec))
+        pieces = [blob[at : at + CHUNK_BYTES] for at in range(0, len(blob), CHUNK_BYTES)]
+        out = [(topics.chunk(site, name, version, i), piece, True) for i, piece in enumerate(pieces)]
+        out.append((topics.model(site, name, "init"), blob, True))
+        out.append((topics.model(site, name, "manifest"), self._manifest(blob, len(pieces)).encode(), True))
+        out += self.retained_round()
+        out += [(topics.chunk(site, name, version - 2, i), b"", True) for i in range(len(pieces)) if version > 2]
+        return out
+
+    def retained_round(self) -> Outgoing:
+        """The open round, or nothing in its place."""
+        opened = self.rounds.open
+        topic = topics.model(self.settings.link.site, self.settings.model.name, "round")
+        if opened is None:
+            return [(topic, b"", True)]
+        message = Round(
+            round_num=opened.round_num,
+            version=opened.version,
+            opens_s=int(opened.opens_s),
+            closes_s=int(opened.closes_s) + 1,
+            quorum=opened.quorum,
+            join_percent=self.settings.rounds.join_percent,
+            invited=opened.invited,
+        )
+        return [(topic, message.encode(), True)]
+
+    def _manifest(self, blob: bytes, chunks: int) -> Manifest:
+        told, rules = self.settings.model, self.settings.rounds
+        return Manifest(
+            model=told.name,
+            spec=self.model.spec,
+            hash=self.model.shape_hash,
+            version=self.rounds.version,
+            bytes=len(blob),
+            sha256=hashlib.sha256(blob).hexdigest(),
+            chunks=chunks,
+            codec=told.codec,
+            inner_step_size=told.inner_step_size,
+            outer_step_size=outer_step(rules.schedule, rules.outer_step_size, self.rounds.closed, rules.rounds),
+            samples=told.samples,
+            top_p=told.top_p,
+            heap_bytes=told.heap_bytes,
+            finished=int(self.rounds.finished),
+        )

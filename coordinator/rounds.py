@@ -1,0 +1,143 @@
+"""The rounds of one model as a state machine: events and the time in, verdicts out. No I/O, no clock.
+
+A round is open for one version of the initialization. Every update gets one verdict:
+
+    accepted   counts in this round
+    duplicate  this very update (device, version, boot, sequence) was accepted before; nothing changes. The last key of
+               each device is enough to know: a device sends nothing new before it has the ack of what it sent
+    late       made from the version before: its round closed without it
+    stale      made from an older version, or in an earlier life of the device (a lower boot number)
+    limited    the device was already heard in this round, was not invited, or no round is open
+    (invalid   is given where the bytes are decoded: it never gets here)
+
+A round closes when `quorum` updates are in, or at its deadline if there is at least one; a deadline with none extends it
+under the next round number. In a serial round (TinyReptile) one device is invited, in turn by id among those that are
+ready; at the deadline the turn passes on.
+"""
+
+from dataclasses import dataclass, field
+
+from tegu.wire import Update
+
+from .settings import RoundSettings
+
+Key = tuple[str, int, int, int]  # device, version, boot, sequence
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """The round that is open. Times are of the caller's clock, in seconds."""
+
+    round_num: int
+    version: int
+    opens_s: float
+    closes_s: float
+    quorum: int
+    invited: str  # a device id, or empty for all
+
+
+@dataclass
+class Rounds:
+    """State of the rounds of one model. What a checkpoint kept is given back to the constructor."""
+
+    rules: RoundSettings
+    version: int = 1
+    closed: int = 0  # rounds closed so far
+    round_num: int = 0  # of the last round that was opened
+    turn: str = ""  # the device invited last
+    last: dict[str, Key] = field(default_factory=dict)  # device -> what was last accepted of it
+    boots: dict[str, int] = field(default_factory=dict)
+    open: OpenRound | None = None
+    ready: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)  # verdicts since the last close
+
+    @property
+    def finished(self) -> bool:
+        """All the rounds of the settings are closed."""
+        return 0 < self.rules.rounds <= self.closed
+
+    @property
+    def heard(self) -> list[str]:
+        """The devices whose updates count in this version, by id."""
+        return sorted(device for device, key in self.last.items() if key[1] == self.version)
+
+    # --- events ---
+
+    def device(self, name: str, state: str, boot: int) -> None:
+        """A device says its state. A last will of an earlier life says nothing about the present one."""
+        if boot < self.boots.get(name, 0):
+            return
+        self.boots[name] = boot
+        if state == "ready":
+            self.ready.add(name)
+        else:
+            self.ready.discard(name)
+
+    def receive(self, device: str, update: Update) -> str:
+        """The verdict on an update of a device. To be called once for each delivery, in any order."""
+        verdict = self._verdict(device, update)
+        self.counts[verdict] = self.counts.get(verdict, 0) + 1
+        if verdict == "accepted":
+            self.last[device] = (device, *update.key())
+            self.boots[device] = max(update.boot, self.boots.get(device, 0))
+        return verdict
+
+    def invalid(self) -> None:
+        """Bytes came that are no update."""
+        self.counts["invalid"] = self.counts.get("invalid", 0) + 1
+
+    def tick(self, now_s: float) -> str:
+        """What is due: 'open' a round, 'close' it, or '' for nothing."""
+        if self.finished:
+            return ""
+        if self.open is None:
+            enough = len(self.ready) >= (self.rules.first_wait if self.closed == 0 else 1) or bool(self.heard)
+            return "open" if enough else ""
+        if len(self.heard) >= self.open.quorum:
+            return "close"
+        if now_s < self.open.closes_s:
+            return ""
+        return "close" if self.heard else "open"
+
+    # --- transitions ---
+
+    def start(self, now_s: float, invited: str = "") -> OpenRound:
+        """Open the next round (or the same version again under the next number)."""
+        self.round_num += 1
+        if self.rules.serial and not invited:
+            invited = self._next_turn()
+        quorum = 1 if self.rules.serial else self.rules.quorum
+        self.open = OpenRound(self.round_num, self.version, now_s, now_s + self.rules.deadline_s, quorum, invited)
+        return self.open
+
+    def reopen(self, now_s: float) -> OpenRound:
+        """After a restart: the round that was open goes on, with a whole deadline ahead of it."""
+        self.round_num -= 1
+        return self.start(now_s, self.turn)
+
+    def close(self) -> None:
+        """Close the open round and go to the next version."""
+        self.counts = {}
+        self.version += 1
+        self.closed += 1
+        self.open = None
+
+    def _verdict(self, device: str, update: Update) -> str:
+        key = (device, *update.key())
+        if key == self.last.get(device):
+            return "duplicate"
+        if update.version != self.version:
+            return "late" if update.version == self.version - 1 else "stale"
+        if update.boot < self.boots.get(device, 0):
+            return "stale"
+        if self.open is None or device in self.heard:
+            return "limited"
+        if self.open.invited and device != self.open.invited:
+            return "limited"
+        return "accepted"
+
+    def _next_turn(self) -> str:
+        names = sorted(self.ready)
+        later = [name for name in names if name > self.turn]
+        self.turn = (later or names or [""])[0]
+        return self.turn

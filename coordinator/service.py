@@ -1,0 +1,141 @@
+"""The coordinator as a process: MQTT in and out, and nothing else. `tegu coordinator`.
+
+One thread (paho's) receives and only queues; the other takes what has come, at most 64 messages at a time, gives it to
+the federation, which commits once, and only then acks to the broker and publishes. Whatever is lost on the way out (an
+ack, a retained message) is sent again: by the device's resend, and by publishing all retained state at every connect.
+"""
+
+import argparse
+import logging
+import queue
+import signal
+import sys
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from tegu import topics
+from tegu.wire import State
+
+from .federation import Federation, Outgoing
+from .settings import Settings, load
+
+log = logging.getLogger("tegu.coordinator")
+BATCH = 64  # messages that share a commit
+TICK_S = 0.25  # how late a deadline may be noticed
+QUEUED = 4096  # messages; the broker holds back more, as they are not acked
+
+
+class Service:
+    """The link between a Federation and a broker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.federation = Federation(settings)
+        self._link = settings.link
+        self._model_name = settings.model.name
+        self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
+        self._republish = False
+        self._stopping = False
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, self._link.user, clean_session=False, manual_ack=True)
+        self._client.username_pw_set(self._link.user, self._link.password or None)
+        self._client.will_set(*self._state("offline"), 1, True)
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 30)
+
+    def stop(self, *_: object) -> None:
+        """Finish the batch in hand and leave."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Serve until stop(). OSError if the broker cannot be reached at all."""
+        self._client.connect(self._link.host, self._link.port, keepalive=30)
+        self._client.loop_start()
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._publish([(*self._state("offline"), True)])
+            self._client.disconnect()
+            self._client.loop_stop()
+            self.federation.checkpoint.close()
+
+    def _turn(self) -> None:
+        messages = self._take()
+        if self._republish:
+            self._republish = False
+            self._publish([*self.federation.retained(), (*self._state("online"), True)])
+        if messages:
+            out = self.federation.batch([(message.topic, bytes(message.payload)) for message in messages])
+            for message in messages:
+                self._client.ack(message.mid, message.qos)
+            self._publish(out)
+        while out := self.federation.tick():
+            self._publish(out)
+
+    def _take(self) -> list[mqtt.MQTTMessage]:
+        try:
+            messages = [self._incoming.get(timeout=TICK_S)]
+        except queue.Empty:
+            return []
+        while len(messages) < BATCH and not self._incoming.empty():
+            messages.append(self._incoming.get())
+        return messages
+
+    def _publish(self, out: Outgoing) -> None:
+        for topic, payload, retain in out:
+            self._client.publish(topic, payload, 1, retain)
+
+    def _state(self, state: str) -> tuple[str, bytes]:
+        return topics.coordinator_state(self._link.site), State(state=state, boot=self.federation.epoch).encode()
+
+    # --- on paho's thread ---
+
+    def _on_connect(
+        self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, reason: ReasonCode, ___: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            log.error("the broker refuses the coordinator: %s", reason)
+            return
+        site = self._link.site
+        client.subscribe(
+            [
+                (topics.device(site, topics.ANY, "state"), 1),
+                (topics.device(site, topics.ANY, "update", self._model_name), 1),
+            ]
+        )
+        self._republish = True
+
+    def _on_message(self, client: mqtt.Client, _: object, message: mqtt.MQTTMessage) -> None:
+        words = topics.parse(message.topic)
+        if message.retain and words is not None and words[3] == "update":
+            client.ack(message.mid, message.qos)  # an update is an event: a retained one is nobody's
+            return
+        self._incoming.put(message)
+
+
+def run(arguments: list[str]) -> int:
+    """`tegu coordinator`: serve one model until interrupted."""
+    parser = argparse.ArgumentParser("tegu coordinator", description="Serve one model's rounds over MQTT.")
+    parser.add_argument("config", type=Path, help="settings file (TOML)")
+    parser.add_argument("--verbose", action="store_true", help="log every update")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO, format="%(asctime)s %(name)s %(message)s"
+    )
+    try:
+        service = Service(load(options.config))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"tegu coordinator: {error}\n")
+        return 1
+
+    signal.signal(signal.SIGTERM, service.stop)
+    signal.signal(signal.SIGINT, service.stop)
+    try:
+        service.run()
+    except OSError as error:
+        sys.stderr.write(f"tegu coordinator: cannot reach {service._link.host}:{service._link.port}: {error}\n")
+        return 1
+    return 0

@@ -1,0 +1,151 @@
+"""What the coordinator is told, parsed once into frozen objects.
+
+A settings file is TOML; `tegu coordinator --help` lists the options of the command line, which go before the file.
+
+    [coordinator]                    [model]                               [rounds]
+    site = "home"                    name = "presence"                     algorithm = "tinymetafed"
+    host = "127.0.0.1"               spec = "11 | dense 2 softmax"         quorum = 8
+    port = 1883                      seed = 1                              deadline_s = 60.0
+    user = "coordinator"             inner_step_size = 0.05                ...
+"""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from tegu.model import Model
+from tegu.topics import check_id
+from tegu.wire import CODECS
+
+Algorithm = Literal["tinyreptile", "tinymetafed"]
+Schedule = Literal["constant", "linear", "cosine"]
+Denominator = Literal["devices", "senders"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """Where the broker is and where the coordinator keeps what it must not forget."""
+
+    site: str = "home"
+    host: str = "127.0.0.1"
+    port: int = 1883
+    user: str = "coordinator"
+    password: str = ""
+    checkpoint: Path = Path("coordinator.sqlite")
+
+    def __post_init__(self) -> None:
+        check_id(self.site, "site")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The model and how a device learns it."""
+
+    name: str
+    spec: str
+    seed: int = 1
+    first_bias: float = 0.0  # biases of the first layer start uniform in +- this
+    inner_step_size: float = 0.05
+    samples: int = 32  # a device learns from in a round
+    top_p: float = 10.0  # percent
+    codec: str = "int8"  # of updates
+    init_codec: str = "f32"
+    heap_bytes: int = 0  # a device needs free; 0: not stated
+
+    def __post_init__(self) -> None:
+        check_id(self.name, "model name")
+        Model(self.spec)
+        _require(self.codec in CODECS and self.init_codec in CODECS, f"a codec is one of {', '.join(CODECS)}")
+        _require(0 < self.inner_step_size <= 1, "inner_step_size must be above 0 and at most 1")
+        _require(1 <= self.samples <= 1_000_000, "samples must be 1 to 1,000,000")
+        _require(0 < self.top_p <= 100, "top_p must be above 0 and at most 100 percent")
+
+
+@dataclass(frozen=True)
+class RoundSettings:
+    """When a round opens and closes, and what becomes of its updates."""
+
+    algorithm: Algorithm = "tinymetafed"  # tinyreptile: one device a round, in turn
+    rounds: int = 0  # then the last initialization stays for use; 0: for ever
+    quorum: int = 2  # updates that close a round
+    deadline_s: float = 60.0  # closes it anyway
+    wait_for: int = 0  # devices ready before the first round opens; 0: the quorum
+    join_percent: float = 100.0
+    outer_step_size: float = 1.0
+    schedule: Schedule = "cosine"  # of the outer step, from outer_step_size to zero over `rounds`
+    denominator: Denominator = "devices"
+    clip: float = 2.0  # times the median norm of the round; 0: no clipping
+
+    def __post_init__(self) -> None:
+        for name, kind in (("algorithm", Algorithm), ("schedule", Schedule), ("denominator", Denominator)):
+            _require(getattr(self, name) in get_args(kind), f"{name} must be one of {', '.join(get_args(kind))}")
+        _require(self.rounds >= 0 and self.wait_for >= 0, "rounds and wait_for must not be negative")
+        _require(self.quorum >= 1, "quorum must be at least 1")
+        _require(self.deadline_s > 0, "deadline_s must be above 0")
+        _require(0 < self.join_percent <= 100, "join_percent must be above 0 and at most 100")
+        _require(0 < self.outer_step_size <= 1, "outer_step_size must be above 0 and at most 1")
+        _require(self.clip >= 0, "clip must not be negative")
+        _require(self.rounds > 0 or self.schedule == "constant", "a falling schedule needs the number of rounds")
+
+    @property
+    def serial(self) -> bool:
+        return self.algorithm == "tinyreptile"
+
+    @property
+    def first_wait(self) -> int:
+        return self.wait_for or (1 if self.serial else self.quorum)
+
+
+@dataclass(frozen=True)
+class Settings:
+    link: LinkSettings
+    model: ModelSettings
+    rounds: RoundSettings
+
+
+def load(path: Path) -> Settings:
+    """Read a settings file. ValueError names the file, the section and the word that is wrong."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    return parse(tables, str(path))
+
+
+def parse(tables: dict[str, Any], where: str) -> Settings:
+    """The settings in three tables: coordinator, model, rounds."""
+    unknown = set(tables) - {"coordinator", "model", "rounds"}
+    _require(not unknown, f"{where}: no section [{', '.join(sorted(unknown))}]; there are coordinator, model, rounds")
+    return Settings(
+        _section(LinkSettings, tables.get("coordinator", {}), f"{where} [coordinator]"),
+        _section(ModelSettings, tables.get("model", {}), f"{where} [model]"),
+        _section(RoundSettings, tables.get("rounds", {}), f"{where} [rounds]"),
+    )
+
+
+def _section(kind: type[T], table: dict[str, Any], where: str) -> T:
+    known = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        _require(name in known, f"{where}: no setting {name}; there are {', '.join(known)}")
+        wanted = known[name]
+        if wanted is Path:
+            value = Path(value)
+        elif wanted is float and type(value) is int:
+            value = float(value)
+        allowed = str if get_origin(wanted) is Literal else wanted
+        _require(type(value) is allowed or isinstance(value, Path), f"{where}: {name} must be {allowed}")
+        values[name] = value
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ValueError(sentence)

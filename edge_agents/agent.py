@@ -1,0 +1,300 @@
+"""The Raspberry Pi agent: one Session, one source of samples, one MQTT connection. `tegu agent`.
+
+All that a device decides is in tegu.session; this is its shell. Paho's thread only queues what happens; the agent's own
+thread takes it, feeds the session and carries out the effects. Between two messages it learns, one sample at a time.
+"""
+
+import argparse
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from tegu.session import Session
+from tegu.thing import describe
+from tegu.topics import check_id, parse
+
+from .energy import modelled
+from .sources import Sample, Source
+
+log = logging.getLogger("tegu.agent")
+TICK_S = 1.0
+KEEPALIVE_S = 30
+BUILT_IN = {"room": "edge_agents.rooms:recorded", "simulated": "edge_agents.rooms:simulated"}
+Event = tuple[str, str, bytes]  # what, topic, payload
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an agent takes part and as whom. The device id is the broker's user name."""
+
+    device: str
+    site: str = "home"
+    model: str = "presence"
+    host: str = "127.0.0.1"
+    port: int = 1883
+    password: str = ""
+    state_folder: Path = Path.home() / ".local" / "state" / "tegu"
+    radio: str = "ble"  # whose energy is modelled
+    query_samples: int = 64  # held-out samples scored before and after each round, at most
+
+
+class Agent:
+    """A device on Linux. run() returns when stop() was called or the broker refuses the device."""
+
+    def __init__(self, place: Place, source: Source) -> None:
+        self.place = place
+        self.source = source
+        thing = describe(place.site, place.device, place.model, source.name, {})
+        self.session = Session(
+            place.site,
+            place.device,
+            place.model,
+            next_boot(place.state_folder, place.device),
+            json.dumps(thing).encode(),
+        )
+        self.refused = ""  # why the broker does not let this device in
+        self._query = _spread(source.query(), place.query_samples)
+        self._events: queue.Queue[Event] = queue.Queue()
+        self._samples = 0
+        self._updates = 0
+        self._loss_before = 0.0
+        self._dry_until_s = 0.0  # the source had nothing; ask again then
+
+    def stop(self) -> None:
+        """Leave, saying good-bye. May be called from any thread and from a signal."""
+        self._events.put(("stop", "", b""))
+
+    def run(self) -> None:
+        """Take part. OSError if the broker cannot be reached at the start; later the link comes back by itself."""
+        client = self._client()
+        client.connect(self.place.host, self.place.port, KEEPALIVE_S)
+        client.loop_start()
+        try:
+            while self._next(client):
+                pass
+            self._carry_out(client, self.session.leaving())
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    # --- one step ---
+
+    def _next(self, client: mqtt.Client) -> bool:
+        """One event if there is one, else one sample if the round wants one. False: stop."""
+        hungry = self.session.learning and monotonic() >= self._dry_until_s
+        try:
+            what, topic, payload = self._events.get(block=not hungry, timeout=self._wait_s())
+        except queue.Empty:
+            if hungry:
+                self._learn(client)
+            self._carry_out(client, self.session.tick(monotonic()))
+            return True
+        if what == "stop":
+            return False
+        if what == "connected":
+            self._carry_out(client, self.session.connected())
+        else:
+            self._receive(client, topic, payload)
+        return True
+
+    def _wait_s(self) -> float:
+        return min(TICK_S, self.source.poll_s) if self.session.learning else TICK_S
+
+    def _receive(self, client: mqtt.Client, topic: str, payload: bytes) -> None:
+        words = parse(topic)
+        if words is not None and words[3] == "label":
+            self._label(payload)
+            return
+        self._carry_out(client, self.session.received(topic, payload))
+
+    def _label(self, payload: bytes) -> None:
+        try:
+            label = int(json.loads(payload)["label"])
+        except (ValueError, KeyError, TypeError):
+            log.warning("%s: a label that is not {'label': CLASS} is dropped", self.place.device)
+            return
+        self.source.receive_label(label)
+
+    def _learn(self, client: mqtt.Client) -> None:
+        if self.session.learned == 0:
+            self._loss_before = self._loss()
+        sample = self.source.next_support(self.session.wanted)
+        if sample is None:
+            self._dry_until_s = monotonic() + self.source.poll_s
+            return
+        try:
+            effects = self.session.sample(*sample)
+        except ValueError as error:
+            log.warning("%s: a sample is dropped: %s", self.place.device, error)
+            return
+        self._samples += 1
+        self._carry_out(client, effects)
+        if not self.session.learning:
+            self._updates += 1
+            self._carry_out(client, self._telemetry())
+
+    def _telemetry(self) -> list[tuple[Any, ...]]:
+        session = self.session
+        traffic = session.bytes["model_down"] + session.bytes["update_up"] + session.bytes["telemetry_up"]
+        weights = session.model.size if session.model else 0
+        energy = modelled(weights, self._samples, self._updates, traffic, self._updates, self.place.radio)
+        return session.telemetry(
+            {
+                "loss_before": round(self._loss_before, 6),
+                "loss_after": round(self._loss(), 6),
+                "samples": self._samples,
+                "updates": self._updates,
+                "compute_joules": energy.compute_joules,
+                "radio_joules": energy.radio_joules,
+                "session_joules": energy.session_joules,
+                "energy_modelled": 1,
+            }
+        )
+
+    def _loss(self) -> float:
+        """Mean loss over the held-out samples, with the weights as they are."""
+        learner = self.session.learner
+        if learner is None or not self._query:
+            return 0.0
+        return sum(learner.loss_one(x, y) for x, y in self._query) / len(self._query)
+
+    # --- the link ---
+
+    def _client(self) -> mqtt.Client:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, self.place.device, clean_session=True)
+        client.username_pw_set(self.place.device, self.place.password or None)
+        topic, payload = self.session.will()
+        client.will_set(topic, payload, 1, True)
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.reconnect_delay_set(1, 30)
+        return client
+
+    def _carry_out(self, client: mqtt.Client, effects: list[tuple[Any, ...]]) -> None:
+        for effect in effects:
+            if effect[0] == "publish":
+                client.publish(effect[1], effect[2], effect[3], effect[4])
+            elif effect[0] == "subscribe":
+                client.subscribe(effect[1], 1)
+            else:
+                client.unsubscribe(effect[1])
+
+    def _on_connect(
+        self, _: mqtt.Client, __: object, ___: mqtt.ConnectFlags, reason: ReasonCode, ____: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self.refused = str(reason)
+            self.stop()
+            return
+        self._events.put(("connected", "", b""))
+
+    def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
+        self._events.put(("message", message.topic, bytes(message.payload)))
+
+
+def next_boot(folder: Path, device: str) -> int:
+    """This start's boot number, one more than the last; kept in folder/{device}.json. ValueError if that is broken."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{check_id(device, 'device')}.json"
+    try:
+        boot = int(json.loads(path.read_text(encoding="utf-8"))["boot"]) + 1
+    except FileNotFoundError:
+        boot = 1
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path} is broken; it must hold {{"boot": NUMBER}}, the number of the last start') from error
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump({"boot": boot}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return boot
+
+
+def make_source(spec: str, settings: dict[str, str]) -> Source:
+    """The source that spec names: a short name of BUILT_IN or 'module:callable'; the settings are its arguments."""
+    module, _, name = BUILT_IN.get(spec, spec).partition(":")
+    try:
+        factory: Callable[..., Source] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"no source {spec!r}: it is one of {', '.join(BUILT_IN)}, or module:callable ({error})"
+        ) from error
+    try:
+        return factory(**settings)
+    except TypeError as error:
+        raise ValueError(f"source {spec}: {error}") from error
+
+
+def _spread(samples: list[Sample], most: int) -> list[Sample]:
+    """At most `most` of the samples, evenly spread."""
+    if len(samples) <= most:
+        return samples
+    return [samples[i * len(samples) // most] for i in range(most)]
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("tegu agent", description="Take part in a model as one device.")
+    parser.add_argument("device", help="device id, also the broker's user name (a-z, 0-9, '-')")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=1883)
+    parser.add_argument("--password", default=os.environ.get("TEGU_PASSWORD", ""), help="or in TEGU_PASSWORD")
+    parser.add_argument("--site", default="home")
+    parser.add_argument("--model", default="presence")
+    parser.add_argument("--state", type=Path, default=Place.state_folder, help="folder of the boot number")
+    parser.add_argument("--radio", default="ble", help="whose energy is modelled: ble, 802.15.4, wifi, lora-sf7")
+    parser.add_argument("--source", default="simulated", help=f"{', '.join(BUILT_IN)}, or your own as module:callable")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an argument of the source")
+    parser.add_argument("--verbose", action="store_true")
+    return parser.parse_args(arguments)
+
+
+def run(arguments: list[str]) -> int:
+    """`tegu agent`: take part until interrupted."""
+    options = _parse(arguments)
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        source = make_source(options.source, dict(pair.split("=", 1) for pair in options.set))
+        place = Place(
+            device=options.device,
+            site=options.site,
+            model=options.model,
+            host=options.host,
+            port=options.port,
+            password=options.password,
+            state_folder=options.state,
+            radio=options.radio,
+        )
+        agent = Agent(place, source)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"tegu agent: {error}\n")
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: agent.stop())
+    signal.signal(signal.SIGINT, lambda *_: agent.stop())
+    log.info("%s learns from %s", place.device, source.description)
+    try:
+        agent.run()
+    except OSError as error:
+        sys.stderr.write(f"tegu agent: cannot reach {place.host}:{place.port}: {error}\n")
+        return 1
+    if agent.refused:
+        sys.stderr.write(f"tegu agent: the broker refuses {place.device}: {agent.refused} (user name, password?)\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

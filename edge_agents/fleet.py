@@ -1,0 +1,99 @@
+"""A fleet of agents in one process, a thread and a broker connection each. `tegu fleet`: a building to try things on."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from .agent import Agent, Place, make_source
+
+log = logging.getLogger("tegu.fleet")
+STOP_S = 10.0
+
+
+class Fleet:
+    """Runs agents side by side: `with Fleet(agents): ...`. The first error of an agent is raised at the end."""
+
+    def __init__(self, agents: list[Agent]) -> None:
+        self.agents = agents
+        self._errors: list[OSError] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(agent,), name=agent.place.device, daemon=True) for agent in agents
+        ]
+
+    def __enter__(self) -> "Fleet":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for agent in self.agents:
+            agent.stop()
+        for thread in self._threads:
+            thread.join(STOP_S)
+        if self._errors and error is None:
+            raise self._errors[0]
+
+    def wait(self) -> None:
+        """Until every agent has ended by itself."""
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, agent: Agent) -> None:
+        try:
+            agent.run()
+        except OSError as error:
+            log.error("%s: %s", agent.place.device, error)
+            self._errors.append(error)
+        if agent.refused:
+            log.error("the broker refuses %s: %s", agent.place.device, agent.refused)
+
+
+def run(arguments: list[str]) -> int:
+    """`tegu fleet`: simulated rooms, one agent each, until interrupted."""
+    parser = argparse.ArgumentParser("tegu fleet", description="Run many agents of simulated rooms in one process.")
+    parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--prefix", default="room", help="device ids are PREFIX-1, PREFIX-2, ...; users of the broker")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=1883)
+    parser.add_argument("--password", default="", help="one password for all")
+    parser.add_argument("--site", default="home")
+    parser.add_argument("--model", default="presence")
+    parser.add_argument("--seed", type=int, default=1, help="of the simulated building")
+    parser.add_argument("--state", type=Path, default=Place.state_folder)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        agents = [
+            Agent(
+                Place(
+                    f"{options.prefix}-{n}",
+                    options.site,
+                    options.model,
+                    options.host,
+                    options.port,
+                    options.password,
+                    options.state,
+                ),
+                make_source("simulated", {"seed": str(options.seed), "number": str(n)}),
+            )
+            for n in range(1, options.count + 1)
+        ]
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"tegu fleet: {error}\n")
+        return 1
+
+    def leave(*_: object) -> None:
+        for agent in agents:
+            agent.stop()
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    with Fleet(agents) as fleet:
+        fleet.wait()
+    return 0

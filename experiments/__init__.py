@@ -1,0 +1,1 @@
+"""The papers' use cases as commands: each with its seed, its figure and its expected number."""

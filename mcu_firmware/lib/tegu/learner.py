@@ -1,0 +1,216 @@
+"""Online learning on a device: one sample, one pass, no buffer.
+
+TinyReptile (arXiv 2304.05201) makes Reptile's inner loop online: plain stochastic gradient descent on each sample as it
+comes, after which the sample is forgotten. Weights change layer by layer, from the last to the first, so that beside the
+weights only the activations and two rows of deltas are held. The bound on a delta and the running input normalisation
+are our choice; they steady single-sample steps.
+"""
+
+from array import array
+from math import exp, log, sqrt, tanh
+
+from .model import Layer, Model
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Floats = array[float]
+    Row = Sequence[float]
+
+DELTA_BOUND = 10.0  # a delta (loss by pre-activation) beyond this is cut: one bad sample must not end the learning
+SMALLEST = 1e-12  # a probability below this counts as this much in the loss
+INPUT_BOUND = 5.0  # a normalised input beyond this many standard deviations is cut
+
+
+class Normaliser:
+    """Running mean and variance of each input (Welford), as TinyOL keeps them. It belongs to the device and is not sent."""
+
+    def __init__(self, inputs: int) -> None:
+        self.count = 0
+        self.mean = array("f", bytes(4 * inputs))
+        self.square = array("f", bytes(4 * inputs))  # sum of squared distances from the mean
+        self.row = array("f", bytes(4 * inputs))
+
+    def learn(self, x: "Row") -> None:
+        """Count one sample in."""
+        self.count += 1
+        for i in range(len(self.mean)):
+            off = x[i] - self.mean[i]
+            self.mean[i] += off / self.count
+            self.square[i] += off * (x[i] - self.mean[i])
+
+    def apply(self, x: "Row") -> "Floats":
+        """x in standard deviations from its mean, cut at +-5; zeros before two samples. The row is reused."""
+        for i in range(len(self.row)):
+            spread = sqrt(self.square[i] / self.count) if self.count > 1 else 0.0
+            value = (x[i] - self.mean[i]) / spread if spread > 1e-6 else 0.0
+            self.row[i] = max(-INPUT_BOUND, min(INPUT_BOUND, value))
+        return self.row
+
+
+class Learner:
+    """A model with its weights, learning in place.
+
+    weights: array('f') of model.size, changed by learn_one. A sample is x, a sequence of model.inputs numbers, and y: the
+    class as an int when model.classes, else a sequence of model.outputs numbers. Bad samples are a ValueError, raised
+    before any weight has changed.
+    """
+
+    def __init__(
+        self, model: Model, weights: "Floats", inner_step_size: float, normaliser: "Normaliser | None" = None
+    ) -> None:
+        if len(weights) != model.size:
+            raise ValueError("the model has %d weights, not %d" % (model.size, len(weights)))
+        self.model = model
+        self.weights = weights
+        self.inner_step_size = inner_step_size
+        self.normaliser = normaliser
+        self.rows = [array("f", bytes(4 * layer.units)) for layer in model.layers]  # activations
+        widest = max(layer.units for layer in model.layers)
+        self.deltas = (array("f", bytes(4 * widest)), array("f", bytes(4 * widest)))
+
+    def predict_one(self, x: "Row") -> "Floats":
+        """The outputs for x: probabilities of the classes, or numbers. The array is reused by the next call."""
+        row = x if self.normaliser is None else self.normaliser.apply(x)
+        for layer, out in zip(self.model.layers, self.rows):
+            _forward(layer, self.weights, row, out)
+            row = out
+        return out
+
+    def loss_one(self, x: "Row", y: "int | Row") -> float:
+        """The loss of one sample: -ln p(class), or half the sum of squared errors. Nothing is learned."""
+        return _loss(self.model, self.predict_one(x), y)
+
+    def learn_one(self, x: "Row", y: "int | Row") -> float:
+        """One step down the gradient of one sample's loss; returns the loss before the step."""
+        self._check(x, y)
+        if self.normaliser is not None:
+            self.normaliser.learn(x)
+        out = self.predict_one(x)
+        loss = _loss(self.model, out, y)
+        if not loss - loss == 0.0:
+            raise ValueError("the loss is not finite: the weights or the sample are out of bounds")
+        delta, before = self.deltas
+        self._output_delta(out, y, delta)
+        for at in range(len(self.model.layers) - 1, -1, -1):
+            layer = self.model.layers[at]
+            if at == 0:
+                row = x if self.normaliser is None else self.normaliser.row
+                _backward(layer, self.weights, self.inner_step_size, row, delta, None)
+                break
+            _backward(layer, self.weights, self.inner_step_size, self.rows[at - 1], delta, before)
+            _through(self.model.layers[at - 1], self.rows[at - 1], before)
+            delta, before = before, delta
+        return loss
+
+    def _check(self, x: "Row", y: "int | Row") -> None:
+        model = self.model
+        if len(x) != model.inputs:
+            raise ValueError("a sample has %d inputs, not %d" % (model.inputs, len(x)))
+        for value in x if model.classes else list(x) + list(y):  # type: ignore[arg-type]
+            if not value - value == 0.0:  # NaN and infinities differ from themselves
+                raise ValueError("a sample must be finite numbers")
+        if model.classes:
+            if not (isinstance(y, int) and 0 <= y < model.classes):
+                raise ValueError("a class is a whole number from 0 to %d" % (model.classes - 1))
+        elif len(y) != model.outputs:  # type: ignore[arg-type]
+            raise ValueError("a sample has %d outputs" % model.outputs)
+
+    def _output_delta(self, out: "Floats", y: "int | Row", delta: "Floats") -> None:
+        layer = self.model.layers[-1]
+        if self.model.classes:  # softmax with cross-entropy: p - onehot
+            for u in range(layer.units):
+                delta[u] = out[u] - (1.0 if u == y else 0.0)
+            return
+        for u in range(layer.units):
+            delta[u] = out[u] - y[u]  # type: ignore[index]
+        _through(layer, out, delta)
+
+
+def _forward(layer: Layer, weights: "Floats", x: "Row", out: "Floats") -> None:
+    at = layer.offset
+    width = layer.inputs
+    bias = at + layer.units * width
+    for u in range(layer.units):
+        total = weights[bias + u]
+        for i in range(width):
+            total += weights[at + i] * x[i]
+        at += width
+        out[u] = total
+    _activate(layer.activation, out, layer.units)
+
+
+def _activate(name: str, out: "Floats", units: int) -> None:
+    if name == "tanh":
+        for u in range(units):
+            out[u] = tanh(out[u])
+    elif name == "relu":
+        for u in range(units):
+            if out[u] < 0.0:
+                out[u] = 0.0
+    elif name == "sigmoid":
+        for u in range(units):
+            z = max(-60.0, min(60.0, out[u]))
+            out[u] = 1.0 / (1.0 + exp(-z))
+    elif name == "softmax":
+        top = max(out[u] for u in range(units))
+        total = 0.0
+        for u in range(units):
+            out[u] = exp(max(-80.0, out[u] - top))
+            total += out[u]
+        for u in range(units):
+            out[u] /= total
+
+
+def _through(layer: Layer, out: "Floats", delta: "Floats") -> None:
+    """delta times the slope of the layer's activation, which its output tells; bounded."""
+    name = layer.activation
+    for u in range(layer.units):
+        d = delta[u]
+        if name == "tanh":
+            d *= 1.0 - out[u] * out[u]
+        elif name == "relu":
+            d = d if out[u] > 0.0 else 0.0
+        elif name == "sigmoid":
+            d *= out[u] * (1.0 - out[u])
+        delta[u] = max(-DELTA_BOUND, min(DELTA_BOUND, d))
+
+
+def _backward(
+    layer: Layer,
+    weights: "Floats",
+    step: float,
+    x: "Row",
+    delta: "Floats",
+    before: "Floats | None",
+) -> None:
+    """Fused: carry delta back through the old weights into `before`, and move the weights."""
+    at = layer.offset
+    width = layer.inputs
+    bias = at + layer.units * width
+    if before is not None:
+        for i in range(width):
+            before[i] = 0.0
+    for u in range(layer.units):
+        d = delta[u]
+        move = step * d
+        weights[bias + u] -= move
+        if before is None:
+            for i in range(width):
+                weights[at + i] -= move * x[i]
+        else:
+            for i in range(width):
+                w = weights[at + i]
+                before[i] += w * d
+                weights[at + i] = w - move * x[i]
+        at += width
+
+
+def _loss(model: Model, out: "Floats", y: "int | Row") -> float:
+    if model.classes:
+        return -log(max(SMALLEST, out[y]))  # type: ignore[index]
+    total = 0.0
+    for u in range(model.outputs):
+        total += (out[u] - y[u]) ** 2  # type: ignore[index]
+    return 0.5 * total

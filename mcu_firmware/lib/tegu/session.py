@@ -1,0 +1,352 @@
+"""What a device does, without doing it: events in, effects out. No clock, no randomness, no I/O.
+
+The shell (firmware or Pi agent) feeds what happens and carries out what comes back, a list of
+
+    ("publish", topic, payload, qos, retain)   ("subscribe", topic)   ("unsubscribe", topic)
+
+A device takes part so: manifest (is the version newer, does it fit the heap) -> initialization, whole or in chunks ->
+round (is this device in it) -> `samples` calls of sample() -> update -> ack. It has at most one update that waits for an
+ack, sends it again until one comes, and forgets what it sent only when the coordinator says that it is accepted: the
+rest of the delta is the residual and goes with a later update. A bad message is counted in `bad` and dropped.
+
+TinyReptile (arXiv 2304.05201) starts every round from the initialization, and so does this; so TinyMetaFed
+(arXiv 2307.06822) rebuilds the local layers. That unsent change is kept (error feedback) is our choice.
+"""
+
+import json
+from array import array
+from binascii import crc32, hexlify
+from hashlib import sha256
+
+from . import topics
+from .learner import Learner
+from .model import Model
+from .sparse import subtract, top_p
+from .wire import (
+    CODECS,
+    Ack,
+    Manifest,
+    Round,
+    State,
+    WireError,
+    decode_init,
+    decode_update,
+    encode_update,
+)
+
+RESEND_S = 20  # an update without an ack is sent again after this long
+CHUNK_BYTES = 1024
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    Effects = list[tuple[Any, ...]]
+    Floats = array[float]
+
+
+class Session:
+    """One device's part in one model. free_heap_bytes: 0 if the machine need not count; chunked: pull 1 KiB pieces."""
+
+    def __init__(
+        self,
+        site: str,
+        device: str,
+        model_name: str,
+        boot: int,
+        thing: "bytes | None" = None,
+        free_heap_bytes: int = 0,
+        chunked: bool = False,
+    ) -> None:
+        self.site = topics.check_id(site, "site")
+        self.device = topics.check_id(device, "device")
+        self.model_name = topics.check_id(model_name, "model")
+        self.boot = boot
+        self.thing = thing
+        self.free_heap_bytes = free_heap_bytes
+        self.chunked = chunked
+        self.manifest: Manifest | None = None
+        self.model: Model | None = None
+        self.learner: Learner | None = None  # adapted weights: what the room uses
+        self.version = 0  # of the initialization in hand; 0 is none
+        self.learning = False
+        self.learned = 0  # samples of this round
+        self.bad = 0
+        self.accepted = 0
+        self.diverged = 0
+        self.bytes = {"model_down": 0, "update_up": 0, "telemetry_up": 0}  # payload bytes by class
+        self._base: "Floats | None" = None  # the initialization
+        self._residual: "Floats | None" = None  # shared parameters: learned but not yet accepted
+        self._round: Round | None = None
+        self._answered = 0  # version that this device has answered
+        self._sequence = 0
+        self._pending: "bytearray | None" = None
+        self._pending_key = (0, 0, 0)
+        self._sent_s: "float | None" = None
+        self._epoch = -1
+        self._pieces: "bytearray | None" = None
+
+    # --- events ---
+
+    def will(self) -> "tuple[str, bytes]":
+        """(topic, payload) of the last will, to be retained: this device is lost."""
+        return self._topic("state"), State(state="lost", boot=self.boot).encode()
+
+    def connected(self) -> "Effects":
+        """The link is up: announce, listen, and send again what has no ack."""
+        effects: "Effects" = [("publish", self._topic("state"), State(state="ready", boot=self.boot).encode(), 1, True)]
+        if self.thing is not None:
+            effects.append(("publish", self._topic("thing"), self.thing, 1, True))
+        for topic in (
+            topics.coordinator_state(self.site),
+            topics.device(self.site, self.device, "ack", self.model_name),
+            topics.device(self.site, self.device, "label"),
+            topics.model(self.site, self.model_name, "round"),
+            topics.model(self.site, self.model_name, "manifest"),
+        ):
+            effects.append(("subscribe", topic))
+        return effects + self._fetch() + self._send()
+
+    def leaving(self, state: str = "offline", wakes_s: int = 0) -> "Effects":
+        """Say good-bye before a planned disconnect: offline, or sleeping until wakes_s."""
+        payload = State(state=state, boot=self.boot, wakes_s=wakes_s).encode()
+        return [("publish", self._topic("state"), payload, 1, True)]
+
+    def received(self, topic: str, payload: bytes) -> "Effects":
+        """A message of a subscription."""
+        words = topics.parse(topic)
+        if words is None or words[0] != self.site:
+            return []
+        _, owner, name, kind, rest = words
+        try:
+            if owner == "model" and name == self.model_name:
+                self.bytes["model_down"] += len(payload)
+                if kind == "manifest":
+                    return self._on_manifest(payload)
+                if kind == "round":
+                    return self._on_round(payload)
+                if kind == "init":
+                    return self._on_init(payload)
+                if kind == "chunk":
+                    return self._on_chunk(rest, payload)
+            elif owner == "device" and name == self.device and kind == "ack" and rest == self.model_name:
+                return self._on_ack(Ack.decode(payload))
+            elif owner == "coordinator":
+                return self._on_coordinator(State.decode(payload))
+        except WireError:
+            self.bad += 1
+        return []
+
+    def sample(self, x: "Sequence[float]", y: "int | Sequence[float]") -> "Effects":
+        """Learn from one sample. In a round it counts; outside, it adapts this room's own weights and nothing is sent.
+
+        ValueError if the sample is bad; nothing has changed then.
+        """
+        if self.learner is None:
+            return []
+        self.learner.learn_one(x, y)
+        if not self.learning:
+            return []
+        self.learned += 1
+        return self._finish() if self.manifest and self.learned >= self.manifest.samples else []
+
+    def tick(self, now_s: float) -> "Effects":
+        """Time has come to now_s (any clock that only grows): send again what has waited RESEND_S for its ack."""
+        if self._pending is None:
+            return []
+        if self._sent_s is None:
+            self._sent_s = now_s
+        if now_s - self._sent_s < RESEND_S:
+            return []
+        return self._send()
+
+    def telemetry(self, numbers: "dict[str, float]") -> "Effects":
+        """Flat numbers of this device, with its counters added."""
+        fields: "dict[str, Any]" = {"version": self.version, "boot": self.boot, "bad": self.bad}
+        fields["accepted"] = self.accepted
+        for name, count in self.bytes.items():
+            fields["bytes_" + name] = count
+        fields.update(numbers)
+        payload = json.dumps(fields).encode()
+        self.bytes["telemetry_up"] += len(payload)
+        return [("publish", self._topic("telemetry"), payload, 0, False)]
+
+    @property
+    def wanted(self) -> "int | None":
+        """The class that the next sample of the round should have: classes are asked for in turn. None: any."""
+        classes = self.model.classes if self.model else 0
+        return self.learned % classes if classes else None
+
+    # --- model down ---
+
+    def _topic(self, kind: str, what: str = "") -> str:
+        return topics.device(self.site, self.device, kind, what)
+
+    def _on_manifest(self, payload: bytes) -> "Effects":
+        if not payload:
+            return []
+        manifest: Manifest = Manifest.decode(payload)
+        if manifest.model != self.model_name or manifest.codec not in CODECS:
+            raise WireError("manifest: not of this model, or its codec is not known")
+        if self.manifest is not None and manifest.version < self.manifest.version:
+            raise WireError("version: older than what this device has")
+        if self.manifest is not None and manifest.version == self.manifest.version:
+            self.manifest = manifest
+            return []
+        if self.free_heap_bytes and manifest.heap_bytes > self.free_heap_bytes:
+            why = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
+            return [
+                ("publish", self._topic("state"), State(state="refused", boot=self.boot, why=why).encode(), 1, True)
+            ]
+        if self.model is None or self.model.spec != manifest.spec:
+            try:
+                model = Model(manifest.spec)
+            except ValueError:
+                raise WireError("spec: cannot be read")
+            if model.shape_hash != manifest.hash:
+                raise WireError("hash: does not belong to the spec")
+            self.model = model
+            self.learner = self._base = self._residual = self._pending = None
+            self.learning = False
+        self.manifest = manifest
+        return self._fetch()
+
+    def _fetch(self) -> "Effects":
+        """Ask for the initialization, if the manifest's is not in hand."""
+        if self.manifest is None or self.version == self.manifest.version:
+            return []
+        if not self.chunked:
+            return [("subscribe", topics.model(self.site, self.model_name, "init"))]
+        self._pieces = bytearray()
+        return [("subscribe", topics.chunk(self.site, self.model_name, self.manifest.version, 0))]
+
+    def _on_chunk(self, rest: str, payload: bytes) -> "Effects":
+        if self.manifest is None or self._pieces is None:
+            return []
+        at = len(self._pieces) // CHUNK_BYTES
+        if rest != "%d/%d" % (self.manifest.version, at):
+            return []
+        topic = topics.chunk(self.site, self.model_name, self.manifest.version, at)
+        self._pieces += payload
+        effects: "Effects" = [("unsubscribe", topic)]
+        if len(self._pieces) < self.manifest.bytes and len(payload) == CHUNK_BYTES:
+            return effects + [("subscribe", topics.chunk(self.site, self.model_name, self.manifest.version, at + 1))]
+        pieces, self._pieces = self._pieces, None
+        return effects + self._on_init(pieces)
+
+    def _on_init(self, payload: "bytes | bytearray") -> "Effects":
+        if self.manifest is None or self.model is None or self.version == self.manifest.version:
+            return []
+        if hexlify(sha256(payload).digest()).decode() != self.manifest.sha256:
+            return []  # of another version: the manifest that names it, or the next initialization, is on its way
+        version, weights = decode_init(payload, self.model)
+        if version != self.manifest.version:
+            raise WireError("version: not the manifest's")
+        if self.learning:
+            self._keep()
+        self.learning = False
+        self.version = version
+        self._base = weights
+        if self._residual is None:
+            self._residual = array("f", bytes(4 * self.model.shared_size))
+        self.learner = Learner(self.model, array("f", weights), self.manifest.inner_step_size)
+        topic = topics.model(self.site, self.model_name, "init")
+        leave: "Effects" = [] if self.chunked else [("unsubscribe", topic)]  # else each new one would come twice
+        return leave + self._begin()
+
+    # --- the round ---
+
+    def _on_round(self, payload: bytes) -> "Effects":
+        self._round = Round.decode(payload) if payload else None
+        return self._begin()
+
+    def _begin(self) -> "Effects":
+        """Start learning if a round is open for this device and nothing stands in the way."""
+        r = self._round
+        if r is None or self.manifest is None or self.learner is None or self._base is None or self.learning:
+            return []
+        if self._pending is not None or r.version != self.version or self._answered == r.version:
+            return []
+        if r.invited and r.invited != self.device:
+            return []
+        drawn = crc32(("%s %d" % (self.device, r.round_num)).encode()) % 10000
+        if drawn >= r.join_percent * 100:
+            return []
+        self._restart()
+        self.learning = True
+        self.learned = 0
+        return []
+
+    def _restart(self) -> None:
+        """Back to the initialization."""
+        assert self.learner is not None and self._base is not None
+        for i in range(len(self._base)):
+            self.learner.weights[i] = self._base[i]
+
+    def _keep(self) -> bool:
+        """Add what was learned to the residual, unless it is not finite (then all of it is dropped)."""
+        assert self.model is not None and self.learner is not None and self._base is not None
+        assert self._residual is not None
+        weights, base, residual = self.learner.weights, self._base, self._residual
+        at = 0
+        fine = True
+        for start, stop in self.model.shared:
+            for i in range(start, stop):
+                residual[at] += weights[i] - base[i]
+                if not residual[at] - residual[at] == 0.0:
+                    fine = False
+                at += 1
+        if not fine:
+            for at in range(len(residual)):
+                residual[at] = 0.0
+            self.diverged += 1
+            self._restart()
+        return fine
+
+    def _finish(self) -> "Effects":
+        assert self.model is not None and self.manifest is not None and self._round is not None
+        assert self._residual is not None
+        self.learning = False
+        if not self._keep():
+            self._answered = self.version
+            return []
+        indices = top_p(self._residual, self._round.top_p or self.manifest.top_p)
+        self._sequence += 1
+        self._pending_key = (self.version, self.boot, self._sequence)
+        self._pending = encode_update(
+            self.model,
+            self._residual,
+            indices,
+            CODECS.index(self.manifest.codec),
+            self.version,
+            self.boot,
+            self._sequence,
+            self.learned,
+        )
+        return self._send()
+
+    def _send(self) -> "Effects":
+        if self._pending is None:
+            return []
+        self._sent_s = None
+        self.bytes["update_up"] += len(self._pending)
+        return [("publish", self._topic("update", self.model_name), bytes(self._pending), 1, False)]
+
+    def _on_ack(self, ack: Ack) -> "Effects":
+        if self._pending is None or (ack.boot, ack.sequence) != self._pending_key[1:]:
+            return []
+        if ack.result in ("accepted", "duplicate") and self.model is not None and self._residual is not None:
+            sent = decode_update(self._pending, self.model)
+            subtract(self._residual, sent.indices, sent.values)
+            self.accepted += 1
+        self._answered = self._pending_key[0]
+        self._pending = None
+        return self._begin()
+
+    def _on_coordinator(self, state: State) -> "Effects":
+        """A new epoch is a coordinator that may not have seen what was sent to the one before."""
+        if state.state != "online" or state.boot == self._epoch:
+            return []
+        known, self._epoch = self._epoch, state.boot
+        return self._send() if known >= 0 else []
