@@ -10,7 +10,6 @@ from importlib.metadata import EntryPoint, entry_points, version
 EXTRA_OF_LIBRARY = {
     "numpy": "coordinator",
     "rich": "demo",
-    "matplotlib": "demo",
     "iotcore": "demo",
     "sklearn": "digits",
 }

@@ -11,6 +11,7 @@ import os
 import queue
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -65,8 +66,10 @@ class Agent:
             next_boot(place.state_folder, place.device),
             json.dumps(thing).encode(),
         )
+        self.ready = threading.Event()  # an initialization is in hand
         self.refused = ""  # why the broker does not let this device in
-        self._query = _spread(source.query(), place.query_samples)
+        self._query: list[Sample] = []
+        self._begun = 0  # the version whose round the source knows of
         self._events: queue.Queue[Event] = queue.Queue()
         self._samples = 0
         self._updates = 0
@@ -119,6 +122,8 @@ class Agent:
             self._label(payload)
             return
         self._carry_out(client, self.session.received(topic, payload))
+        if self.session.learner is not None:
+            self.ready.set()
 
     def _label(self, payload: bytes) -> None:
         try:
@@ -129,7 +134,10 @@ class Agent:
         self.source.receive_label(label)
 
     def _learn(self, client: mqtt.Client) -> None:
-        if self.session.learned == 0:
+        if self._begun != self.session.version:
+            self._begun = self.session.version
+            self.source.begin_round()
+            self._query = _spread(self.source.query(), self.place.query_samples)
             self._loss_before = self._loss()
         sample = self.source.next_support(self.session.wanted)
         if sample is None:
@@ -141,10 +149,10 @@ class Agent:
             log.warning("%s: a sample is dropped: %s", self.place.device, error)
             return
         self._samples += 1
-        self._carry_out(client, effects)
         if not self.session.learning:
             self._updates += 1
             self._carry_out(client, self._telemetry())
+        self._carry_out(client, effects)
 
     def _telemetry(self) -> list[tuple[Any, ...]]:
         session = self.session

@@ -19,6 +19,9 @@ class Source:
         self.simulated = simulated
         self.description = description
 
+    def begin_round(self) -> None:  # noqa: B027
+        """A round begins. A source that stands for many devices goes to the next one; most do nothing."""
+
     def next_support(self, wanted: int | None) -> Sample | None:
         """The next sample to learn from, of class `wanted` if that is not None; None: nothing yet, ask again after poll_s."""
         raise NotImplementedError

@@ -114,10 +114,39 @@ class RunningBroker:
                 raise OSError(f"the broker ended while it started; its log:\n{self.log()}")
             if time.monotonic() > deadline:
                 raise OSError(f"the broker did not serve in {START_DEADLINE_S:g} s; its log:\n{self.log()}")
-            if _accepts(*doors[0], self._probe, deadline):
+            if self._lets_us_in(*doors[0], deadline):
                 del doors[0]
             else:
                 time.sleep(POLL_S)
+
+    def _lets_us_in(self, port: int, protocol: MQTTProtocolVersion, deadline: float) -> bool:
+        """Whether it accepts our CONNECT. False: it does not listen yet, has ended, or somebody else answers there."""
+        answered, let_in = threading.Event(), threading.Event()
+
+        def on_connect(_client: mqtt.Client, _given: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+            if not reason.is_failure:
+                let_in.set()
+            answered.set()
+
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._probe[0],
+            protocol=protocol,
+            reconnect_on_failure=False,
+        )
+        client.username_pw_set(*self._probe)
+        client.on_connect = on_connect
+        client.on_disconnect = lambda *_: answered.set()
+        try:
+            client.connect(HOST, port)
+        except OSError:
+            return False
+        client.loop_start()
+        while not answered.wait(POLL_S) and self.pid is not None and time.monotonic() < deadline:
+            pass
+        client.disconnect()
+        client.loop_stop()
+        return let_in.is_set()
 
     def _end(self, how: signal.Signals) -> None:
         # The watchdog first: it must never see the pipe close and signal a process id that is free again.
@@ -164,30 +193,6 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _accepts(port: int, protocol: MQTTProtocolVersion, user: tuple[str, str], deadline: float) -> bool:
-    """Whether a broker on this port lets `user` in. False: nobody is there yet, or somebody else is."""
-    answered, let_in = threading.Event(), threading.Event()
-
-    def on_connect(_client: mqtt.Client, _given: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if not reason.is_failure:
-            let_in.set()
-        answered.set()
-
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=user[0], protocol=protocol, reconnect_on_failure=False)
-    client.username_pw_set(*user)
-    client.on_connect = on_connect
-    client.on_disconnect = lambda *_: answered.set()
-    try:
-        client.connect(HOST, port)
-    except OSError:
-        return False
-    client.loop_start()
-    answered.wait(max(0.0, deadline - time.monotonic()))
-    client.disconnect()
-    client.loop_stop()
-    return let_in.is_set()
 
 
 def run(arguments: list[str]) -> int:

@@ -38,7 +38,7 @@ from experiments.results import (
 )
 
 REST = "idle or not told apart"
-MOST_BARS = 24  # devices drawn and tabled one by one on the page; devices.csv has all
+MOST_SHOWN = 24  # devices shown one by one on the page; devices.csv has all
 
 
 # Writing ------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def _times(factor: float) -> str:
-    return f"{factor:.0f}" if factor >= 9.95 else f"{factor:.1f}"
+    return f"{factor:,.0f}" if factor >= 9.95 else f"{factor:.1f}"
 
 
 def _start(text: str) -> str:
@@ -195,8 +195,12 @@ def _reached(curve: Curve, wanted: float) -> str:
 
 def loss_sentence(curves: tuple[Curve, ...]) -> str:
     """The loss of each start at the two ends."""
-    ends = [f"{c.label} from {number_text(c.loss[0])} to {number_text(c.loss[-1])}" for c in curves]
+    ends = [f"{c.label} from {_finite(c.loss[0])} to {_finite(c.loss[-1])}" for c in curves]
     return f"Over {_count(curves[0].samples[-1], 'sample')} the loss goes: {', '.join(ends)}."
+
+
+def _finite(value: float) -> str:
+    return number_text(value) if math.isfinite(value) else "no finite value"
 
 
 def convergence_sentence(rounds: tuple[RoundRow, ...]) -> str:
@@ -243,7 +247,8 @@ def energy_sentence(devices: tuple[DeviceRow, ...]) -> str:
     kind = "modelled, not measured" if kind == "modelled" else kind
     text = f"{_start(kind)}: {joules_text(total)} for all devices"
     name, most = max(_energy_totals(devices).items(), key=lambda item: item[1])
-    return f"{text}, most of it {name} ({most / total:.0%})." if most > 0.5 * total else f"{text}."
+    mostly = 0 < total < 2 * most <= 2 * total
+    return f"{text}, most of it {name} ({most / total:.0%})." if mostly else f"{text}."
 
 
 def _energy_totals(devices: Iterable[DeviceRow]) -> dict[str, float]:
@@ -260,12 +265,11 @@ def real_or_simulated(devices: Sequence[DeviceRow]) -> str:
     simulated = sum(d.simulated for d in devices)
     if not devices:
         return "No device took part."
-    if simulated == 0:
-        return f"All {_count(len(devices), 'device')} learned from real data."
-    if simulated == len(devices):
-        return f"All {_count(len(devices), 'device')} learned from SIMULATED data."
-    some = f"{simulated} of {_count(len(devices), 'device')} learned from SIMULATED data"
-    return f"{some}, {len(devices) - simulated} from real data."
+    if 0 < simulated < len(devices):
+        some = f"{simulated} of {len(devices)} devices learned from SIMULATED data"
+        return f"{some}, {len(devices) - simulated} from real data."
+    all_of_them = "The one device" if len(devices) == 1 else f"All {len(devices)} devices"
+    return f"{all_of_them} learned from {'SIMULATED' if simulated else 'real'} data."
 
 
 # Sections -----------------------------------------------------------------------------------------------
@@ -442,7 +446,7 @@ def _running(values: Iterable[int]) -> list[float]:
 
 
 def _sent(result: Result) -> str:
-    devices = sorted(result.devices, key=lambda d: -d.dense_bytes_up)[:MOST_BARS]
+    devices = sorted(_shown(result.devices), key=lambda d: -d.dense_bytes_up)
     if not devices:
         return ""
     most = max(d.dense_bytes_up for d in devices) or 1
@@ -479,15 +483,20 @@ def _bar(device: DeviceRow, bars: str, text: str) -> str:
     )
 
 
+def _shown(devices: Iterable[DeviceRow]) -> list[DeviceRow]:
+    """Those the page shows one by one: where there are too many, real ones before SIMULATED ones."""
+    return sorted(devices, key=lambda d: d.simulated)[:MOST_SHOWN]
+
+
 def _others(result: Result) -> str:
-    left = len(result.devices) - MOST_BARS
+    left = len(result.devices) - MOST_SHOWN
     if left <= 0:
         return ""
     return f'<p>{_count(left, "more device")} in <a href="devices.csv">devices.csv</a>.</p>\n'
 
 
 def _energy(result: Result) -> str:
-    devices = sorted(result.devices, key=lambda d: -_spent(d))[:MOST_BARS]
+    devices = sorted(_shown(result.devices), key=lambda d: -_spent(d))
     if not devices:
         return ""
     most = max(_spent(d) for d in devices) or 1.0
@@ -524,7 +533,7 @@ def _devices(result: Result) -> str:
         return ""
     heads = ("Device", "Samples come from", "Data", "Updates", "Samples", "Sent", "Received", "Energy")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    rows = "".join(_device_row(d) for d in result.devices[:MOST_BARS])
+    rows = "".join(_device_row(d) for d in _shown(result.devices))
     table = (
         f'<div class="scroll" tabindex="0">\n<table class="rows">\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{rows}</tbody></table>\n</div>\n"
@@ -743,13 +752,24 @@ def _marker(style: int, x: float, y: float) -> str:
 
 def _end_values(lines: Sequence[Line], y: Axis) -> str:
     """The last value of each line at the right edge, pushed apart where they would touch."""
-    ends = [(_y(y, line.ys[-1]), line) for line in lines if line.ys and math.isfinite(line.ys[-1])]
-    x, above, out = WIDTH - RIGHT + 8, -math.inf, []
-    for place, line in sorted(ends, key=lambda end: end[0]):
-        above = max(place, above + 14)
-        value = y.exact(line.ys[-1])
-        out.append(f'<text class="end s{line.style % STYLES}" x="{x}" y="{above + 4:.1f}">{value}</text>\n')
-    return "".join(out)
+    last = [line for line in lines if line.ys and math.isfinite(line.ys[-1])]
+    last.sort(key=lambda line: -line.ys[-1])
+    places = apart([_y(y, line.ys[-1]) for line in last], 14, HEIGHT - BOTTOM)
+    x = WIDTH - RIGHT + 8
+    return "".join(
+        f'<text class="end s{line.style % STYLES}" x="{x}" y="{at + 4:.1f}">{y.exact(line.ys[-1])}</text>\n'
+        for line, at in zip(last, places, strict=True)
+    )
+
+
+def apart(places: Sequence[float], gap: float, lowest: float) -> list[float]:
+    """Rising places moved until they are a gap apart: down as needed, then up again from the lowest allowed."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + gap) if moved else place)
+    for i in range(len(moved) - 1, -1, -1):
+        moved[i] = min(moved[i], lowest if i == len(moved) - 1 else moved[i + 1] - gap)
+    return moved
 
 
 def _key(style: int, marked: bool = True) -> str:
@@ -871,6 +891,7 @@ svg .end{font-weight:600;font-size:12px}
 .rows{width:100%;font-size:.93rem}
 .rows th,.rows td{padding:.4rem 0 .4rem 1.2rem;text-align:right;white-space:nowrap}
 .rows th:first-child{padding-left:0;text-align:left}
+.rows tbody th{white-space:normal;overflow-wrap:anywhere;min-width:5.5rem;max-width:14rem}
 .rows thead th:nth-child(-n+3),.rows .words{text-align:left}
 .rows .words:nth-child(2){white-space:normal;min-width:15rem}
 .rows tbody tr,.settings tr{border-top:1px solid var(--rule)}
@@ -899,7 +920,7 @@ main{padding:1.4rem 1rem 3rem}
 body{background:#fff;font-size:10pt}
 main{max-width:none;padding:0}
 .pair{grid-template-columns:1fr 1fr;gap:8mm}
-figure,tr,.bars li,aside,.facts,pre{break-inside:avoid}
+figure,tr,.bars li,aside,.facts,.lead,pre,section:has(.pair){break-inside:avoid}
 h2,.lead,.legend{break-after:avoid}
 .scroll{overflow:visible}
 }

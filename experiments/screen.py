@@ -121,7 +121,8 @@ class Screen:
         """Print the final table: score and loss on the device that never took part. The panel stays as it is."""
         self._end_stage()
         self._stop()
-        for line in _curve_lines(tuple(curves)):
+        columns = self._console.width if self._console.is_terminal else None
+        for line in _curve_lines(tuple(curves), columns):
             self._say(line, timed=False)
 
     def done(self, path: Path) -> None:
@@ -140,6 +141,9 @@ class Screen:
         """One line above the panel. Where nothing is redrawn it carries the time, since no clock stands below."""
         if timed and not self._console.is_terminal:
             text = Text.assemble(f"[{self._clock() - self._started_s:7.1f} s] ", text)
+        encoding = self._console.encoding
+        if not encoding.startswith("utf"):  # a letter the terminal does not have becomes "?"
+            text = Text(text.plain.encode(encoding, "replace").decode(encoding))
         self._console.print(text, soft_wrap=True)
 
     def _end_stage(self, well: bool = True) -> None:
@@ -223,28 +227,35 @@ def _facts_text(*facts: tuple[str, str]) -> Text:
     return text
 
 
-def _curve_lines(curves: tuple[Curve, ...]) -> list[Text]:
-    """A table of the scores, then one of the losses; the headline's sample counts are bold."""
+def _curve_lines(curves: tuple[Curve, ...], columns: int | None) -> list[Text]:
+    """A table of the scores, then one of the losses."""
     curves = tuple(curve for curve in curves if curve.samples)
     if not curves:
         return []
-    name = curves[0].score_name
     scores = [[score_text(curve, score) for score in curve.score] for curve in curves]
     losses = [[number_text(loss) for loss in curve.loss] for curve in curves]
-    blank = [Text()]
-    return blank + _table(f"{name} after", curves, scores) + blank + _table("loss after", curves, losses) + blank
+    blank, name = [Text()], f"{curves[0].score_name} after"
+    score_lines, loss_lines = _table(name, curves, scores, columns), _table("loss after", curves, losses, columns)
+    return blank + score_lines + blank + loss_lines + blank
 
 
-def _table(title: str, curves: tuple[Curve, ...], cells: Sequence[Sequence[str]]) -> list[Text]:
+def _table(title: str, curves: tuple[Curve, ...], cells: Sequence[Sequence[str]], columns: int | None) -> list[Text]:
+    """A line for each curve, a column for each sample count; where that is too wide, only the telling counts.
+
+    The counts a headline quotes are bold.
+    """
+    quoted = headline_samples(curves)
     counts = sorted({n for curve in curves for n in curve.samples})
     first = max(len(title), *(len(one_line(curve.label)) for curve in curves)) + 2
     width = max(len(cell) for row in cells for cell in row) + 2
-    head = Text(f"{title:<{first}}" + "".join(f"{n:>{width}}" for n in counts) + "  samples", "dim")
-    lines = [head]
+    word = "  samples"
+    if columns is not None and first + width * len(counts) + len(word) > columns:
+        counts, word = sorted({*quoted, counts[-1]}), ""
+    lines = [Text(f"{title:<{first}}" + "".join(f"{n:>{width}}" for n in counts) + word, "dim")]
     for curve, row in zip(curves, cells, strict=True):
         shown = dict(zip(curve.samples, row, strict=True))
         line = Text(f"{one_line(curve.label):<{first}}")
         for n in counts:
-            line.append(f"{shown.get(n, '-'):>{width}}", "bold" if n in headline_samples(curves) else "")
+            line.append(f"{shown.get(n, '-'):>{width}}", "bold" if n in quoted else "")
         lines.append(line)
     return lines

@@ -24,8 +24,8 @@ pytest.importorskip("rich")
 
 from rich.console import Console
 
-from experiments.report import chart, compared, page, rounds_axis, steps, value_axis, write
 from experiments.report import Line as ChartLine
+from experiments.report import apart, chart, compared, page, rounds_axis, steps, value_axis, write
 from experiments.results import Curve, DeviceRow, Result, RoundRow, bytes_text, joules_text, number_text
 from experiments.screen import Screen, sparkline
 
@@ -112,7 +112,11 @@ def test_a_report_is_a_directory_with_its_five_files(tmp_path: Path) -> None:
 def test_the_tables_hold_the_values_of_the_result_in_full(tmp_path: Path) -> None:
     given = result()
     made = write(given, tmp_path / "report")
-    for name, rows in (("rounds.csv", given.rounds), ("devices.csv", given.devices)):
+    tables: dict[str, tuple[RoundRow | DeviceRow, ...]] = {
+        "rounds.csv": given.rounds,
+        "devices.csv": given.devices,
+    }
+    for name, rows in tables.items():
         read = rows_of(made / name)
         assert len(read) == len(rows)
         for line, row in zip(read, rows, strict=True):
@@ -223,7 +227,11 @@ def test_of_an_error_the_smaller_is_the_better() -> None:
 def test_text_from_outside_is_escaped_everywhere() -> None:
     hostile = replace(
         result(),
-        **dict.fromkeys(("task", "title", "unseen", "data_note", "broker"), EVIL),
+        task=EVIL,
+        title=EVIL,
+        unseen=EVIL,
+        data_note=EVIL,
+        broker=EVIL,
         notes=(EVIL,),
         settings={EVIL: EVIL, "seed": EVIL, "command": EVIL},
         curves=(curve(EVIL, 0.5, 0.6), curve(EVIL, 0.5, 0.6)),
@@ -254,8 +262,10 @@ def test_a_page_can_be_drawn_of_a_run_in_which_nothing_worked() -> None:
 
 
 def test_many_devices_are_summed_up_and_the_rest_pointed_to() -> None:
-    words = Page(page(replace(result(), devices=tuple(device(f"room-{i}") for i in range(300))))).words
+    many = (*(device(f"sim-{i}", simulated=True) for i in range(299)), device("real-one"))
+    words = Page(page(replace(result(), devices=many))).words
     assert "276 more devices in devices.csv." in words
+    assert words.count("real-one") == 3  # bytes, energy, table: real devices are shown first
 
 
 def test_a_value_that_is_not_finite_is_a_gap_in_its_line() -> None:
@@ -264,6 +274,11 @@ def test_a_value_that_is_not_finite_is_a_gap_in_its_line() -> None:
     path = re.search(r'class="line s0" d="([^"]*)"', drawn)
     assert path is not None
     assert re.sub(r"[\d. ]+", "", path[1]) == "MML"
+
+
+def test_end_values_are_pushed_apart_and_stay_inside() -> None:
+    assert apart([10, 12, 50], 14, 100) == [10, 24, 50]
+    assert apart([98, 99, 100], 14, 100) == [72, 86, 100]
 
 
 @pytest.mark.parametrize(
@@ -312,12 +327,20 @@ def test_off_a_terminal_the_screen_says_plain_lines(tmp_path: Path) -> None:
         "round 2/2  devices ready 2  accepted 1 late 1 stale 0  up 400 B (total 1.23 kB)  "
         "down 5.00 kB (total 10.0 kB)  query loss 0.600 -> 0.333"
     )
-    assert "random initialization     0.50  0.65" in lines
+    assert "random initialization      0.50  0.65" in lines
     assert lines[-1].endswith(f"Report: {tmp_path}/report/index.html")
 
 
+def test_a_letter_the_terminal_does_not_have_is_no_error() -> None:
+    out = io.BytesIO()
+    with io.TextIOWrapper(out, encoding="ascii", write_through=True) as file:
+        with Screen(Console(file=file)) as screen:
+            screen.note("a Küche, 21 °C")
+        assert b"a K?che, 21 ?C\n" in out.getvalue()
+
+
 def test_a_sparkline_shows_the_whole_history() -> None:
-    assert sparkline([3, 2, 1, math.nan]) == "█▄▁ " or sparkline([3, 2, 1, math.nan]) == "█▅▁ "
+    assert sparkline([8, 3, 1, math.nan]) == "█▃▁ "
     assert sparkline(range(100), columns=8) == "▁▂▃▄▅▆▇█"
     assert sparkline([]) == ""
 
