@@ -19,7 +19,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 from tegu.model import Model
-from tegu.wire import Update
+from tegu.wire.update import Update
 
 from .settings import Denominator, Schedule
 

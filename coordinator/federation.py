@@ -15,7 +15,10 @@ import numpy as np
 from tegu import topics
 from tegu.model import Model
 from tegu.session import CHUNK_BYTES
-from tegu.wire import CODECS, Ack, Manifest, Round, State, WireError, decode_update, encode_init, peek_key
+from tegu.wire import CODECS, WireError
+from tegu.wire.initialization import encode_init
+from tegu.wire.messages import Ack, Manifest, Round, State
+from tegu.wire.update import decode_update, peek_key
 
 from .aggregate import Weights, aggregate, limit_of, norm, outer_step
 from .checkpoint import Checkpoint

@@ -17,7 +17,7 @@ ready; at the deadline the turn passes on.
 
 from dataclasses import dataclass, field
 
-from tegu.wire import Update
+from tegu.wire.update import Update
 
 from .settings import RoundSettings
 

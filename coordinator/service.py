@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from tegu import topics
-from tegu.wire import State
+from tegu.wire.messages import State
 
 from .federation import Federation, Outgoing
 from .settings import Settings, load

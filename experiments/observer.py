@@ -15,7 +15,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from tegu import topics
 from tegu.model import Model
-from tegu.wire import Ack, Manifest, State, WireError
+from tegu.wire import WireError
+from tegu.wire.messages import Ack, Manifest, State
 
 from .results import DeviceRow, RoundRow
 

@@ -47,13 +47,12 @@ class Peer:
         self._answered = threading.Event()
         self._refusal: str | None = "no answer"
         self._subscribed = threading.Event()
-        session = {} if protocol == MQTT5 else {"clean_session": not keeps_session}
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id or user or "nobody",
             protocol=protocol,
             reconnect_on_failure=False,
-            **session,
+            clean_session=None if protocol == MQTT5 else not keeps_session,
         )
         if user is not None:
             self._client.username_pw_set(user, password or user)
@@ -65,7 +64,7 @@ class Peer:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _client, _given, message: self.received.put(
-            Message(message.topic, message.payload, message.retain)
+            Message(message.topic, bytes(message.payload), message.retain)
         )
         self._connect(port or (broker.port_mqtt5 if protocol == MQTT5 else broker.port), protocol, keeps_session)
 
@@ -127,7 +126,7 @@ class Peer:
     def vanish(self) -> None:
         """Lose the connection without a word, as in a power cut: the broker publishes its will."""
         link = self._client.socket()
-        assert link is not None
+        assert isinstance(link, socket.socket)
         link.shutdown(socket.SHUT_RDWR)
         assert self.disconnected.wait(DEADLINE_S)
         self._client.loop_stop()

@@ -253,8 +253,9 @@ def test_the_tls_example_serves_devices_encrypted(tmp_path: Path) -> None:
         example = (broker_config.folder() / "tls.example.conf").read_text()
         (tmp_path / "listeners" / "tls.conf").write_text(example.replace("8883", f"{port} 127.0.0.1"))
         running.restart()
-        with Peer(running, "room-1", port=port, ca_file=str(tmp_path / "tls" / "ca.crt")) as room:
-            with Peer(running, "room-2", client_id="room-1") as second:
+        ca_file = str(tmp_path / "tls" / "ca.crt")
+        with Peer(running, "room-1", port=port, ca_file=ca_file) as room:
+            with Peer(running, "room-2", client_id="room-1", port=port, ca_file=ca_file) as second:
                 second.publish(device("room-2", "telemetry"), b"1")
             room.publish(device("room-1", "telemetry"), b"1")
         with pytest.raises(ConnectionRefusedError):

@@ -22,17 +22,10 @@ from . import topics
 from .learner import Learner
 from .model import Model
 from .sparse import subtract, top_p
-from .wire import (
-    CODECS,
-    Ack,
-    Manifest,
-    Round,
-    State,
-    WireError,
-    decode_init,
-    decode_update,
-    encode_update,
-)
+from .wire import CODECS, WireError
+from .wire.initialization import decode_init
+from .wire.messages import Ack, Manifest, Round, State
+from .wire.update import decode_update, encode_update
 
 RESEND_S = 20  # an update without an ack is sent again after this long
 CHUNK_BYTES = 1024

@@ -1,0 +1,155 @@
+"""The small messages: JSON objects with known fields. The rules are in tegu.wire."""
+
+import json
+
+from . import WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Message:
+    """A JSON object with known fields. FIELDS: name -> (type, default); a default of ... means it must be there."""
+
+    FIELDS: "dict[str, tuple[Any, Any]]" = {}
+    LIMIT_BYTES = 512
+
+    def __init__(self, **values: "Any") -> None:
+        for name, (_, default) in self.FIELDS.items():
+            setattr(self, name, values.pop(name, default))
+        if values:
+            raise ValueError("no field %s" % ", ".join(values))
+
+    def encode(self) -> bytes:
+        """As JSON, fields at their defaults left out. ValueError if it is longer than its limit."""
+        fields = {}
+        for name, (_, default) in self.FIELDS.items():
+            value = getattr(self, name)
+            if value != default:
+                fields[name] = value
+        data = json.dumps(fields).encode()
+        if len(data) > self.LIMIT_BYTES:
+            raise ValueError("%d bytes are more than the %d allowed" % (len(data), self.LIMIT_BYTES))
+        return data
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Any":
+        """The message in data, else WireError with the field's name."""
+        if len(data) > cls.LIMIT_BYTES:
+            raise WireError("length: %d bytes are more than %d" % (len(data), cls.LIMIT_BYTES))
+        try:
+            fields = json.loads(data)
+        except (ValueError, RecursionError, RuntimeError):
+            raise WireError("json: cannot be read")
+        if not isinstance(fields, dict):
+            raise WireError("json: must be an object")
+        values = {}
+        for name, (kind, default) in cls.FIELDS.items():
+            value = fields.get(name, default)
+            if value is ...:
+                raise WireError("%s: is missing" % name)
+            if kind is float and type(value) is int and abs(value) < 1 << 53:
+                value = float(value)
+            if value != default and type(value) is not kind:
+                raise WireError("%s: must be %s" % (name, kind.__name__))
+            if (kind is int and not 0 <= value <= 0xFFFFFFFF) or (kind is float and not value - value == 0.0):
+                raise WireError("%s: out of range" % name)
+            values[name] = value
+        return cls(**values)
+
+
+class Manifest(Message):
+    """What a device must know before it takes an initialization: retained, at most 512 bytes."""
+
+    FIELDS = {
+        "model": (str, ...),  # name
+        "spec": (str, ...),  # layers, with the shared/local split (see tegu.model)
+        "hash": (int, ...),  # the spec's shape hash
+        "version": (int, ...),
+        "bytes": (int, ...),  # of the initialization as published
+        "sha256": (str, ...),  # of the same, as hex
+        "chunks": (int, ...),  # pieces of 1 KiB
+        "codec": (str, "int8"),  # of updates
+        "inner_step_size": (float, ...),
+        "outer_step_size": (float, 1.0),
+        "samples": (int, ...),  # a device learns from in a round
+        "top_p": (float, ...),  # percent of shared parameters sent
+        "heap_bytes": (int, 0),  # free heap that a device needs to take part
+        "finished": (int, 0),  # 1: no more rounds, this version is for use
+    }
+    model: str
+    spec: str
+    hash: int
+    version: int
+    bytes: int
+    sha256: str
+    chunks: int
+    codec: str
+    inner_step_size: float
+    outer_step_size: float
+    samples: int
+    top_p: float
+    heap_bytes: int
+    finished: int
+
+
+class Round(Message):
+    """An open round: retained, at most 256 bytes. Times are seconds since 1970 by the coordinator's clock."""
+
+    LIMIT_BYTES = 256
+    FIELDS = {
+        "round_num": (int, ...),
+        "version": (int, ...),
+        "opens_s": (int, ...),
+        "closes_s": (int, ...),
+        "quorum": (int, ...),
+        "join_percent": (float, 100.0),  # probability that a device takes part
+        "invited": (str, ""),  # one device id: TinyReptile's serial round; empty means all
+        "top_p": (float, 0.0),  # 0 means the manifest's
+    }
+    round_num: int
+    version: int
+    opens_s: int
+    closes_s: int
+    quorum: int
+    join_percent: float
+    invited: str
+    top_p: float
+
+
+RESULTS = ("accepted", "duplicate", "stale", "late", "invalid", "limited")
+
+
+class Ack(Message):
+    """The receipt of an update, sent after the coordinator's commit. boot, sequence: of the update it answers."""
+
+    LIMIT_BYTES = 256
+    FIELDS = {
+        "result": (str, ...),
+        "boot": (int, 0),
+        "sequence": (int, 0),
+        "version": (int, ...),  # the current one
+        "why": (str, ""),
+    }
+    result: str
+    boot: int
+    sequence: int
+    version: int
+    why: str
+
+
+class State(Message):
+    """A device's or the coordinator's state, retained, also as last will."""
+
+    LIMIT_BYTES = 256
+    FIELDS = {
+        "state": (str, ...),  # ready, sleeping, offline, lost, refused; the coordinator: online, offline
+        "boot": (int, 0),  # of the device; the coordinator's epoch
+        "wakes_s": (int, 0),
+        "why": (str, ""),
+    }
+    state: str
+    boot: int
+    wakes_s: int
+    why: str

@@ -1,0 +1,273 @@
+"""The update: a sparse delta, Golomb-Rice coded. The layout is in tegu.wire."""
+
+from array import array
+from binascii import crc32
+from struct import pack_into, unpack_from
+
+from ..model import Model
+from . import CODECS, F32, FORMAT, INT8, WireError
+from .bits import (
+    Bits,
+    Rice,
+    check_crc,
+    check_finite,
+    from_bits,
+    get_floats,
+    get_varint,
+    put_varint,
+    scale_of,
+    to_half,
+    varint_bytes,
+)
+
+LEAST_BYTES = 13  # no update is shorter: 4 fixed, 5 varints, CRC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Bytes = bytes | bytearray
+    Floats = array[float]
+    Indices = array[int]
+
+
+class Update:
+    """A decoded update. indices: ascending positions among the shared parameters; values: array('f'), as many."""
+
+    def __init__(
+        self, codec: int, version: int, boot: int, sequence: int, samples: int, indices: "Indices", values: "Floats"
+    ) -> None:
+        self.codec = codec
+        self.version = version
+        self.boot = boot
+        self.sequence = sequence
+        self.samples = samples
+        self.indices = indices
+        self.values = values
+
+    def key(self) -> "tuple[int, int, int]":
+        """(version, boot, sequence): with the device and the model, the name of this update for ever."""
+        return self.version, self.boot, self.sequence
+
+
+class _Plan:
+    """What the encoder must know before the first bit: scale, entries left, Rice parameters, sizes."""
+
+    def __init__(self, values: "Floats", indices: "Indices", codec: int) -> None:
+        largest = 0.0
+        before = -1
+        for i in indices:
+            if i <= before or i >= len(values):
+                raise ValueError("indices must be ascending and below %d" % len(values))
+            before = i
+            if not values[i] - values[i] == 0.0:
+                raise ValueError("value %d is not finite" % i)
+            largest = max(largest, abs(values[i]))
+        self.codec = codec
+        self.scale_bits = scale_of(largest)
+        self.scale = from_bits(self.scale_bits << 16)
+        self.least = 127
+        gaps = Rice()
+        before = -1
+        for i in indices:
+            magnitude = self.magnitude(values[i])
+            if magnitude:
+                gaps.add(i - before - 1)
+                before = i
+                self.least = min(self.least, magnitude)
+        magnitudes = Rice()
+        if codec == INT8:
+            for i in indices:
+                magnitude = self.magnitude(values[i])
+                if magnitude:
+                    magnitudes.add(magnitude - self.least)
+        self.count = gaps.count
+        self.gap_r = gaps.best()
+        self.magnitude_r = magnitudes.best()
+        self.gap_unary_bytes = gaps.unary_bytes(self.gap_r)
+        self.gap_low_bytes = (self.count * self.gap_r + 7) >> 3
+        self.sign_bytes = (self.count + 7) >> 3
+        self.magnitude_unary_bytes = magnitudes.unary_bytes(self.magnitude_r)
+        self.magnitude_low_bytes = (self.count * self.magnitude_r + 7) >> 3
+
+    def magnitude(self, value: float) -> int:
+        """The int8 magnitude; 1 for any value of the float codecs."""
+        return int(abs(value) / self.scale + 0.5) if self.codec == INT8 else 1
+
+    def payload_bytes(self) -> int:
+        gaps = self.gap_unary_bytes + self.gap_low_bytes
+        if self.codec == INT8:
+            return 3 + gaps + self.sign_bytes + self.magnitude_unary_bytes + self.magnitude_low_bytes
+        return gaps + self.count * (4 if self.codec == F32 else 2)
+
+
+def encode_update(
+    model: Model,
+    values: "Floats",
+    indices: "Indices",
+    codec: int = INT8,
+    version: int = 0,
+    boot: int = 0,
+    sequence: int = 0,
+    samples: int = 0,
+) -> bytearray:
+    """The update that carries values[i] for each i of indices.
+
+    values: array('f') of model.shared_size, the whole delta; indices: ascending. ValueError if an index is out of order or
+    range, or a value to be sent is not finite.
+    """
+    if len(values) != model.shared_size:
+        raise ValueError("the model shares %d parameters, not %d" % (model.shared_size, len(values)))
+    if not 0 <= codec < len(CODECS):
+        raise ValueError("no codec %r" % codec)
+    plan = _Plan(values, indices, codec)
+    numbers = (version, boot, sequence, samples, plan.count)
+    for number in numbers:
+        if not 0 <= number <= 0xFFFFFFFF:
+            raise ValueError("version, boot, sequence and samples must fit 32 bits")
+    out = bytearray(4 + sum(varint_bytes(number) for number in numbers) + plan.payload_bytes() + 4)
+    out[0] = FORMAT << 4 | codec
+    out[1] = plan.gap_r << 4 | plan.magnitude_r
+    pack_into("<H", out, 2, model.shape_hash)
+    at = 4
+    for number in numbers:
+        at = put_varint(out, at, number)
+    if codec == INT8:
+        pack_into("<HB", out, at, plan.scale_bits, plan.least)
+        at += 3
+    at = _put_gaps(out, at, plan, values, indices)
+    if codec == INT8:
+        at = _put_magnitudes(out, at, plan, values, indices)
+    else:
+        for i in indices:
+            if codec == F32:
+                pack_into("<f", out, at, values[i])
+            else:
+                pack_into("<H", out, at, to_half(values[i]))
+            at += 4 if codec == F32 else 2
+    pack_into("<I", out, at, crc32(memoryview(out)[:at]) & 0xFFFFFFFF)
+    return out
+
+
+def _put_gaps(out: bytearray, at: int, plan: _Plan, values: "Floats", indices: "Indices") -> int:
+    unary = Bits(out, at, len(out))
+    low = Bits(out, at + plan.gap_unary_bytes, len(out))
+    before = -1
+    for i in indices:
+        if plan.magnitude(values[i]):
+            gap = i - before - 1
+            before = i
+            unary.put_unary(gap >> plan.gap_r)
+            low.put(gap, plan.gap_r)
+    return at + plan.gap_unary_bytes + plan.gap_low_bytes
+
+
+def _put_magnitudes(out: bytearray, at: int, plan: _Plan, values: "Floats", indices: "Indices") -> int:
+    signs = Bits(out, at, len(out))
+    at += plan.sign_bytes
+    unary = Bits(out, at, len(out))
+    at += plan.magnitude_unary_bytes
+    low = Bits(out, at, len(out))
+    for i in indices:
+        magnitude = plan.magnitude(values[i])
+        if magnitude:
+            signs.put(1 if values[i] < 0.0 else 0, 1)
+            unary.put_unary((magnitude - plan.least) >> plan.magnitude_r)
+            low.put(magnitude - plan.least, plan.magnitude_r)
+    return at + plan.magnitude_low_bytes
+
+
+def decode_update(data: "Bytes", model: Model) -> Update:
+    """The update in data, every byte of it checked, else WireError with the field's name."""
+    if len(data) < LEAST_BYTES:
+        raise WireError("length: %d bytes are too few" % len(data))
+    if data[0] >> 4 != FORMAT:
+        raise WireError("format: %d is not known" % (data[0] >> 4))
+    codec = data[0] & 15
+    if codec >= len(CODECS):
+        raise WireError("codec: %d is not known" % codec)
+    gap_r = data[1] >> 4
+    magnitude_r = data[1] & 15
+    if magnitude_r and (codec != INT8 or magnitude_r > 6):
+        raise WireError("Rice parameters: of the magnitudes out of range")
+    end = check_crc(data)
+    if unpack_from("<H", data, 2)[0] != model.shape_hash:
+        raise WireError("shape hash: not of this model")
+    version, at = get_varint(data, 4, end, "version")
+    boot, at = get_varint(data, at, end, "boot")
+    sequence, at = get_varint(data, at, end, "sequence")
+    samples, at = get_varint(data, at, end, "samples")
+    count, at = get_varint(data, at, end, "count")
+    if count > model.shared_size or count > (end - at) * 8:
+        raise WireError("count: %d entries are too many" % count)
+    scale = 0.0
+    least = 0
+    if codec == INT8:
+        if at + 3 > end:
+            raise WireError("length: ends within the scale")
+        scale_bits, least = unpack_from("<HB", data, at)
+        if not 0 < scale_bits < 0x7F80:
+            raise WireError("scale: must be finite and above zero")
+        if not 1 <= least <= 127:
+            raise WireError("least magnitude: must be 1 to 127")
+        scale = from_bits(scale_bits << 16)
+        at += 3
+    indices, at = _get_indices(data, at, end, count, gap_r, model.shared_size)
+    if codec == INT8:
+        values, at = _get_magnitudes(data, at, end, count, magnitude_r, scale, least)
+    else:
+        values, at = get_floats(data, at, end, count, codec)
+    if at != end:
+        raise WireError("length: %d bytes too many" % (end - at))
+    return Update(codec, version, boot, sequence, samples, indices, values)
+
+
+def peek_key(data: "Bytes") -> "tuple[int, int]":
+    """(boot, sequence) that bytes seem to have which are no update, so that their sender knows which; zeros if none."""
+    try:
+        _, at = get_varint(data, 4, len(data), "version")
+        boot, at = get_varint(data, at, len(data), "boot")
+        return boot, get_varint(data, at, len(data), "sequence")[0]
+    except WireError:
+        return 0, 0
+
+
+def _get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int) -> "tuple[Indices, int]":
+    indices = array("H" if size <= 65536 else "I", bytes((2 if size <= 65536 else 4) * count))
+    room = array("I", bytes(4 * count))
+    unary = Bits(data, at, end)
+    for n in range(count):
+        room[n] = unary.unary(size >> r, "gaps") << r
+    at = unary.close("gaps")
+    if at + ((count * r + 7) >> 3) > end:
+        raise WireError("length: ends within the gaps")
+    low = Bits(data, at, end)
+    index = -1
+    for n in range(count):
+        index += 1 + (room[n] | low.get(r))
+        if index >= size:
+            raise WireError("index: %d is out of range" % index)
+        indices[n] = index
+    return indices, low.close("gaps")
+
+
+def _get_magnitudes(
+    data: "Bytes", at: int, end: int, count: int, r: int, scale: float, least: int
+) -> "tuple[Floats, int]":
+    signs = Bits(data, at, end)
+    unary_at = at + ((count + 7) >> 3)
+    unary = Bits(data, unary_at, end)
+    values = array("f", bytes(4 * count))
+    for n in range(count):
+        values[n] = unary.unary(126 >> r, "magnitudes") << r
+    at = unary.close("magnitudes")
+    if at + ((count * r + 7) >> 3) > end:
+        raise WireError("length: ends within the magnitudes")
+    low = Bits(data, at, end)
+    for n in range(count):
+        magnitude = least + (int(values[n]) | low.get(r))
+        if magnitude > 127:
+            raise WireError("magnitude: %d is out of range" % magnitude)
+        values[n] = -magnitude * scale if signs.get(1) else magnitude * scale
+    if signs.close("signs") != unary_at:
+        raise WireError("length: ends within the signs")
+    check_finite(values, "values")
+    return values, low.close("magnitudes")
