@@ -42,6 +42,7 @@ class Service:
         self._client.username_pw_set(self._link.user, self._link.password or None)
         self._client.will_set(*self._state("offline"), 1, True)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 30)
 
@@ -50,8 +51,8 @@ class Service:
         self._stopping = True
 
     def run(self) -> None:
-        """Serve until stop(). OSError if the broker cannot be reached at all."""
-        self._client.connect(self._link.host, self._link.port, keepalive=30)
+        """Serve until stop(). A broker that cannot be reached yet, or any more, is tried again."""
+        self._client.connect_async(self._link.host, self._link.port, keepalive=30)
         self._client.loop_start()
         try:
             while not self._stopping:
@@ -108,6 +109,9 @@ class Service:
         )
         self._republish = True
 
+    def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
+        log.warning("no broker at %s:%d yet; trying again", self._link.host, self._link.port)
+
     def _on_message(self, client: mqtt.Client, _: object, message: mqtt.MQTTMessage) -> None:
         words = topics.parse(message.topic)
         if message.retain and words is not None and words[3] == "update":
@@ -133,9 +137,9 @@ def run(arguments: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, service.stop)
     signal.signal(signal.SIGINT, service.stop)
-    try:
-        service.run()
-    except OSError as error:
-        sys.stderr.write(f"tegu coordinator: cannot reach {service._link.host}:{service._link.port}: {error}\n")
-        return 1
+    service.run()
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -81,9 +81,9 @@ class Agent:
         self._events.put(("stop", "", b""))
 
     def run(self) -> None:
-        """Take part. OSError if the broker cannot be reached at the start; later the link comes back by itself."""
+        """Take part. A broker that cannot be reached yet, or any more, is tried again."""
         client = self._client()
-        client.connect(self.place.host, self.place.port, KEEPALIVE_S)
+        client.connect_async(self.place.host, self.place.port, KEEPALIVE_S)
         client.loop_start()
         try:
             while self._next(client):
@@ -187,6 +187,7 @@ class Agent:
         topic, payload = self.session.will()
         client.will_set(topic, payload, 1, True)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_message = self._on_message
         client.reconnect_delay_set(1, 30)
         return client
@@ -208,6 +209,9 @@ class Agent:
             self.stop()
             return
         self._events.put(("connected", "", b""))
+
+    def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
+        log.warning("%s: no broker at %s:%d yet; trying again", self.place.device, self.place.host, self.place.port)
 
     def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
         self._events.put(("message", message.topic, bytes(message.payload)))
@@ -293,11 +297,7 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())
     signal.signal(signal.SIGINT, lambda *_: agent.stop())
     log.info("%s learns from %s", place.device, source.description)
-    try:
-        agent.run()
-    except OSError as error:
-        sys.stderr.write(f"tegu agent: cannot reach {place.host}:{place.port}: {error}\n")
-        return 1
+    agent.run()
     if agent.refused:
         sys.stderr.write(f"tegu agent: the broker refuses {place.device}: {agent.refused} (user name, password?)\n")
         return 1

@@ -1,8 +1,8 @@
 """A simulated building: rooms whose air is a mass balance and whose people keep office hours.
 
-CO2 follows dC/dt = generation * people / volume - air changes * (C - outdoor); moisture the same; temperature is a first-order
-room between heating, outdoor air, sun and the heat of its people. Every minute is one exact step of these linear equations,
-through a slow, offset, noisy sensor, averaged over 15 minutes. What a person breathes out (18 litres of CO2 an hour seated), sweats
+CO2 follows dC/dt = generation * people / volume - air changes * (C - outdoor); moisture the same; temperature is a
+first-order room between heating, outdoor air, sun and the heat of its people. Each step is a minute, seen through a slow,
+offset, noisy sensor and averaged over 15 minutes. What a person breathes out (18 litres of CO2 an hour seated), sweats
 (50 g/h) and heats (75 W sensible) follows ASHRAE Fundamentals for light office work; the rest (who comes when, how rooms
 differ) is our choice, drawn by (seed, room number) and by nothing else. Simulated rooms are labelled simulated everywhere.
 """
@@ -19,15 +19,15 @@ HEAT_W = 75.0
 AIR_J_PER_M3_K = 1200.0
 KINDS = ("office", "office", "shared office", "meeting room", "lab", "classroom")
 
-Reading = tuple[int, float, float, float, int]  # local time_s, CO2 ppm, temperature C, relative humidity %, occupied 0 or 1
+# local time_s, CO2 ppm, temperature C, relative humidity %, occupied 0 or 1
+Reading = tuple[int, float, float, float, int]
 
 
 class SimulatedRoom:
-    """The constants of one room, drawn from (seed, number)."""
+    """The constants of one room, drawn from (seed, number); another attempt draws another room in its place."""
 
-    def __init__(self, seed: int, number: int) -> None:
-        draw = Random(f"building {seed} room {number}")
-        self.number = number
+    def __init__(self, seed: int, number: int, attempt: int = 0) -> None:
+        draw = Random(f"building {seed} room {number}" + f" attempt {attempt}" * (attempt > 0))
         self.kind = draw.choice(KINDS)
         self.random = draw
         self.volume_m3, self.most_people = {
@@ -65,15 +65,11 @@ class SimulatedRoom:
         self.outdoor_c = draw.uniform(0, 16)
         self.outdoor_g_per_m3 = draw.uniform(4.0, 9.0)
         self.label_share = draw.choice((0.1, 0.5, 0.5))  # of a quarter of an hour, from which on it counts as occupied
-        self.label_hold_s = draw.choice((0, 0, 300, 900))  # a motion sensor says "occupied" so long after the last one left
+        self.label_hold_s = draw.choice((0, 0, 300, 900))  # a motion sensor waits so long before it says "empty"
         self.unrest_c = draw.uniform(0.0, 0.25)  # doors, radiators and sun patches at the sensor, hour by hour
         self.humidity_step = draw.choice((0.1, 1.0))
         self.temperature_offset_c = draw.gauss(0, 0.5)
         self.humidity_offset = draw.gauss(0, 3)
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind} {self.number}"
 
     def people(self, days: int) -> list[int]:
         """How many are in the room, minute by minute; day 0 is a Monday or any other day, drawn."""
@@ -127,12 +123,12 @@ class SimulatedRoom:
         return stays
 
     def readings(self, days: int) -> list[Reading]:
-        """One reading every 15 minutes from local midnight on; occupied: someone was there for half of it. Call once."""
+        """One reading every 15 minutes from local midnight on, each the mean of its minutes. Call once."""
         draw = self.random
         people = self.people(days)
         co2 = seen = self.outdoor_co2_ppm + 40
-        warmth_c = self.set_c - self.setback_c
-        air_c, moisture = self.set_c - self.setback_c, self.outdoor_g_per_m3 + 1.0
+        air_c = warmth_c = self.set_c - self.setback_c
+        moisture = self.outdoor_g_per_m3 + 1.0
         outdoor_co2, outdoor_c, outdoor_g = self.outdoor_co2_ppm, self.outdoor_c, self.outdoor_g_per_m3
         window_until, held_until, swing, unrest_c = -1, -1, 0.0, 0.0
         rows: list[Reading] = []
@@ -148,11 +144,9 @@ class SimulatedRoom:
                 swing = self.outdoor_swing_ppm * math.cos((hour - 5) / 12 * math.pi)
                 unrest_c = 0.5 * unrest_c + draw.gauss(0, self.unrest_c)
             changes = self._air_changes(hour, co2, minute < window_until)
-            keep = math.exp(-changes * STEP_S / 3600)
-            co2 = co2 * keep + (1 - keep) * (outdoor_co2 + swing + count * CO2_LITRES_PER_H * 1e3 / self.volume_m3 / changes)
-            moisture = moisture * keep + (1 - keep) * (
-                outdoor_g + count * MOISTURE_G_PER_H / self.volume_m3 / changes
-            )
+            breathed_ppm = count * CO2_LITRES_PER_H * 1e3 / self.volume_m3
+            co2 = mixed(co2, outdoor_co2 + swing, breathed_ppm, changes)
+            moisture = mixed(moisture, outdoor_g, count * MOISTURE_G_PER_H / self.volume_m3, changes)
             air_c += self._warming(hour, count, changes, air_c, outdoor_c) * STEP_S
             warmth_c += (air_c + unrest_c - warmth_c) / 20
             seen += (co2 - seen) * (1 - math.exp(-STEP_S / self.sensor_tau_s))
@@ -189,6 +183,12 @@ class SimulatedRoom:
         humidity = min(95.0, max(5.0, mean[2] + self.humidity_offset + draw.gauss(0, 0.1)))
         humidity = round(humidity / self.humidity_step) * self.humidity_step
         return time_s, co2, celsius, humidity, int(mean[3] >= self.label_share)
+
+
+def mixed(inside: float, outdoor: float, source_per_h: float, changes_per_h: float, step_s: float = STEP_S) -> float:
+    """A concentration one step on, exactly: dC/dt = source - changes * (C - outdoor). changes_per_h must not be zero."""
+    rest = outdoor + source_per_h / changes_per_h
+    return rest + (inside - rest) * math.exp(-changes_per_h * step_s / 3600)
 
 
 def relative_humidity(grams_per_m3: float, celsius: float) -> float:

@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from types import TracebackType
 
 from .agent import Agent, Place, make_source
 
@@ -15,11 +14,10 @@ STOP_S = 10.0
 
 
 class Fleet:
-    """Runs agents side by side: `with Fleet(agents): ...`. The first error of an agent is raised at the end."""
+    """Runs agents side by side: `with Fleet(agents): ...`; leaving it stops them."""
 
     def __init__(self, agents: list[Agent]) -> None:
         self.agents = agents
-        self._errors: list[OSError] = []
         self._threads = [
             threading.Thread(target=self._run, args=(agent,), name=agent.place.device, daemon=True) for agent in agents
         ]
@@ -29,15 +27,11 @@ class Fleet:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for agent in self.agents:
             agent.stop()
         for thread in self._threads:
             thread.join(STOP_S)
-        if self._errors and error is None:
-            raise self._errors[0]
 
     def wait(self) -> None:
         """Until every agent has ended by itself."""
@@ -45,11 +39,7 @@ class Fleet:
             thread.join()
 
     def _run(self, agent: Agent) -> None:
-        try:
-            agent.run()
-        except OSError as error:
-            log.error("%s: %s", agent.place.device, error)
-            self._errors.append(error)
+        agent.run()
         if agent.refused:
             log.error("the broker refuses %s: %s", agent.place.device, agent.refused)
 

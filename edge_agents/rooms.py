@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from random import Random
 
 from tegu.room import GRID_S, RoomInputs
 
 from .building import DAY_S, Reading, SimulatedRoom
-from .sources import Replay, Sample
+from .datasets import find
+from .sources import Replay, Sample, Source
 
 OFFICE_FILES = ("datatraining.txt", "datatest.txt")
 OFFICE_COLUMNS = ("date", "Temperature", "Humidity", "CO2", "Occupancy")
@@ -50,12 +50,30 @@ class Room:
 
 
 class RoomSource(Replay):
-    """A room as a device's source: its support in time order, the class asked for next, from the start when it ends."""
+    """A room as a device's source: support as Replay gives it, from the row `start` on, and the later days as query."""
 
-    def __init__(self, room: Room, start: int = 0, pause: int = 0) -> None:
-        super().__init__(
-            room.name, room.simulated, room.description, room.support(), room.query(), start=start, pause=pause
-        )
+    def __init__(self, room: Room, start: int = 0) -> None:
+        super().__init__(room.name, room.simulated, room.description, room.support(), room.query(), start)
+
+
+def recorded(name: str, folder: str = "", start: str = "0") -> Source:
+    """The recorded room of that name, as text asks for it; an empty folder means where `tegu data get presence` put it.
+
+    Raises ValueError naming the rooms there are, and OSError if a file is not there.
+    """
+    found = Path(folder) if folder else find("presence")
+    if found is None:
+        raise FileNotFoundError("the recorded rooms are not here; `tegu data get presence` fetches them")
+    rooms = real_rooms(found)
+    for room in rooms:
+        if room.name == name:
+            return RoomSource(room, int(start))
+    raise ValueError(f"no recorded room {name!r}; there are {', '.join(room.name for room in rooms)}")
+
+
+def simulated(seed: str, number: str, start: str = "0") -> Source:
+    """One room of the simulated building, as text asks for it."""
+    return RoomSource(simulated_room(int(seed), int(number)), int(start))
 
 
 def make_room(name: str, simulated: bool, description: str, readings: Iterable[Reading]) -> Room:
@@ -81,16 +99,14 @@ def usable(room: Room) -> bool:
 
 
 def simulated_room(seed: int, number: int, days: int = 12) -> Room:
-    """Room `number` of the building `seed`; the next of the same kind of draw if nobody would come to it."""
+    """Room `number` of the building `seed`, drawn again while it has too few samples of a class."""
     for attempt in range(100):
-        drawn = SimulatedRoom(seed, number + 1_000_000 * attempt)
-        drawn.number = number
-        room = make_room(
-            drawn.name, True, f"simulated {drawn.kind}, {drawn.volume_m3:.0f} m3", drawn.readings(days)
-        )
+        drawn = SimulatedRoom(seed, number, attempt)
+        description = f"simulated {drawn.kind}, {drawn.volume_m3:.0f} m3, labels from the simulation"
+        room = make_room(f"simulated {drawn.kind} {number}", True, description, drawn.readings(days))
         if usable(room):
             return room
-    raise ValueError(f"no usable simulated room {number} of building {seed}")
+    raise ValueError(f"no usable simulated room {number} of building {seed} in {days} days")
 
 
 def real_rooms(folder: Path) -> list[Room]:
@@ -119,7 +135,9 @@ def _grid(minutes: Sequence[Reading]) -> Iterator[Reading]:
     for reading in minutes:
         slots.setdefault(reading[0] // GRID_S, []).append(reading)
     for slot, found in slots.items():
-        co2, temperature, humidity, occupied = (sum(values) / len(found) for values in list(zip(*found, strict=True))[1:])
+        co2, temperature, humidity, occupied = (
+            sum(values) / len(found) for values in list(zip(*found, strict=True))[1:]
+        )
         yield slot * GRID_S, co2, temperature, humidity, int(occupied >= 0.5)
 
 
@@ -144,7 +162,7 @@ def _office_minutes(path: Path) -> list[Reading]:
 def brains4buildings(folder: Path) -> list[Room]:
     """The offices of Brains4Buildings by the building management system's own sensors, on the grid already."""
     path = folder / B4B_FILE
-    readings: dict[str, list[Reading]] = {}
+    readings: dict[str, dict[int, Reading]] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         _need_columns(path, rows.fieldnames or [], ("id", "timestamp", *B4B_READINGS))
@@ -158,13 +176,14 @@ def brains4buildings(folder: Path) -> list[Room]:
                 reading = (_local_s(moment), co2, temperature, 100.0 * humidity, _label(values[3]))
             except ValueError as error:
                 raise ValueError(f"{path}, line {rows.line_num}: not a row of readings ({error})") from error
-            readings.setdefault(row["id"], []).append(reading)
+            # The hour that winter time repeats is told once; it is a night's.
+            readings.setdefault(row["id"], {}).setdefault(reading[0], reading)
     return [
         make_room(
             f"room {room_id}",
             False,
             f"recorded office {room_id} (Brains4Buildings 2022), labels from the building's motion sensor",
-            sorted(readings[room_id]),
+            sorted(readings[room_id].values()),
         )
         for room_id in sorted(readings)
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 Sample = tuple[Sequence[float], int | Sequence[float]]  # (inputs, class or outputs)
+STRIDE = 7  # quarters of an hour of one class between two samples of it
 
 
 class Source:
@@ -19,7 +20,7 @@ class Source:
         self.simulated = simulated
         self.description = description
 
-    def begin_round(self) -> None:  # noqa: B027
+    def begin_round(self) -> None:
         """A round begins. A source that stands for many devices goes to the next one; most do nothing."""
 
     def next_support(self, wanted: int | None) -> Sample | None:
@@ -30,15 +31,17 @@ class Source:
         """Held-out samples, only scored and never learned from; may be empty."""
         return []
 
-    def receive_label(self, label: int) -> None:  # noqa: B027
+    def receive_label(self, label: int) -> None:
         """A label for the present reading, from someone who knows it. A recorded source has its own labels and ignores it."""
 
 
 class Replay(Source):
-    """Recorded samples in time order, again from the start when they run out.
+    """Recorded samples, again from the start when they run out.
 
-    An asked-for class is looked for from the last given sample on, `pause` samples further, so that the order of time is kept
-    between the classes too. Raises ValueError when there is nothing to give.
+    Any class: one after the other in time order. A class asked for: that class's samples in time order, each STRIDE after the
+    last, so that a few of them tell of several days; the next time round the ones between. (The nearest sample of the wanted
+    class would be wrong: asked for in turns that gives only arrivals and departures, when the air tells the opposite of
+    the truth.) start: the place in the support to begin from. Raises ValueError when there is nothing to give.
     """
 
     def __init__(
@@ -49,7 +52,6 @@ class Replay(Source):
         support: Sequence[Sample],
         query: Sequence[Sample] = (),
         start: int = 0,
-        pause: int = 0,
     ) -> None:
         if not support:
             raise ValueError(f"{name}: no samples to learn from")
@@ -57,16 +59,25 @@ class Replay(Source):
         self._support = support
         self._query = list(query)
         self._at = start % len(support)
-        self._pause = pause
+        self._of_class: dict[int, list[Sample]] = {}
+        for sample in [*support[self._at :], *support[: self._at]]:
+            if isinstance(sample[1], int):
+                self._of_class.setdefault(sample[1], []).append(sample)
+        for label, samples in self._of_class.items():
+            self._of_class[label] = [sample for phase in range(STRIDE) for sample in samples[phase::STRIDE]]
+        self._given = dict.fromkeys(self._of_class, 0)
 
     def next_support(self, wanted: int | None) -> Sample | None:
-        size = len(self._support)
-        for ahead in range(size):
-            sample = self._support[(self._at + ahead) % size]
-            if wanted is None or sample[1] == wanted:
-                self._at = (self._at + ahead + 1 + self._pause) % size
-                return sample
-        return None
+        if wanted is None:
+            sample = self._support[self._at]
+            self._at = (self._at + 1) % len(self._support)
+            return sample
+        samples = self._of_class.get(wanted)
+        if samples is None:
+            return None
+        given = self._given[wanted]
+        self._given[wanted] = (given + 1) % len(samples)
+        return samples[given]
 
     def query(self) -> list[Sample]:
         return list(self._query)

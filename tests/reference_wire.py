@@ -1,0 +1,305 @@
+"""A second reading of the wire format, to hold tegu.wire against: written from the docstring of tegu.wire alone.
+
+Nothing here is fast and nothing here comes from tegu. A message is a string of '0' and '1' until the last moment,
+arithmetic is on exact fractions, and a float is built from its bits. Where the docstring leaves a choice open, the
+choice made here is marked OPEN.
+"""
+
+from __future__ import annotations
+
+import zlib
+from fractions import Fraction
+
+FLOAT32, FLOAT16, INT8 = 0, 1, 2
+LARGEST_MAGNITUDE = 127
+LARGEST_RICE = 15  # half a byte
+
+
+class Malformed(Exception):
+    """The payload is not a message of this format; says which part."""
+
+
+# Floating point by its definition: sign, exponent, fraction. Formats are (exponent bits, fraction bits).
+BINARY32, BINARY16, BFLOAT16 = (8, 23), (5, 10), (8, 7)
+
+
+def float_to_fraction(bits: int, form: tuple[int, int]) -> Fraction:
+    exponent_bits, fraction_bits = form
+    sign = bits >> (exponent_bits + fraction_bits)
+    exponent = bits >> fraction_bits & (1 << exponent_bits) - 1
+    fraction = bits & (1 << fraction_bits) - 1
+    if exponent == (1 << exponent_bits) - 1:
+        raise Malformed("not finite")
+    bias = (1 << exponent_bits - 1) - 1
+    significand = fraction + (1 << fraction_bits) * (exponent > 0)
+    return (-1) ** sign * significand * Fraction(2) ** (max(exponent, 1) - bias - fraction_bits)
+
+
+def fraction_to_float(value: Fraction, form: tuple[int, int], up: bool = False) -> int:
+    """The bits of the nearest float (ties to even) or, with `up`, of the least float that is not below a positive value."""
+    exponent_bits, fraction_bits = form
+    bias = (1 << exponent_bits - 1) - 1
+    size = abs(value)
+    exponent = 1 - bias
+    while size >= Fraction(2) ** (exponent + 1):
+        exponent += 1
+    steps = size / Fraction(2) ** (exponent - fraction_bits)
+    whole = -(-steps // 1) if up else round(steps)
+    # Counting the floats upwards from zero counts their bit patterns: a carry into the exponent is right by itself.
+    bits = int(whole) + ((exponent + bias - 1) << fraction_bits)
+    if bits >> fraction_bits >= (1 << exponent_bits) - 1:
+        raise OverflowError("too large for the format")
+    return bits | (value < 0) << (exponent_bits + fraction_bits)
+
+
+# Bits and bytes.
+def little_endian(value: int, count: int) -> bytes:
+    return bytes(value >> 8 * i & 255 for i in range(count))
+
+
+def varint(value: int) -> bytes:
+    digits = [value >> 7 * i & 127 for i in range(5) if i == 0 or value >> 7 * i]
+    return bytes(digit | 128 * (place + 1 < len(digits)) for place, digit in enumerate(digits))
+
+
+def pack_bits(bits: str) -> bytes:
+    padded = bits + "0" * (-len(bits) % 8)
+    return bytes(int(padded[i : i + 8][::-1], 2) for i in range(0, len(padded), 8))
+
+
+def low_bits(value: int, count: int) -> str:
+    # OPEN: the docstring says how bits fill bytes, not in which order the bits of one number come. Least significant first.
+    return "".join(str(value >> i & 1) for i in range(count))
+
+
+def with_crc(body: bytes) -> bytes:
+    return body + little_endian(zlib.crc32(body), 4)
+
+
+def rice_bits(values: list[int], parameter: int) -> int:
+    return sum((value >> parameter) + 1 + parameter for value in values)
+
+
+def best_rice(values: list[int]) -> int:
+    # OPEN: of several parameters with the fewest bits, the smallest; bits are counted before the padding to bytes.
+    return min(range(LARGEST_RICE + 1), key=lambda parameter: (rice_bits(values, parameter), parameter))
+
+
+def rice_sections(values: list[int], parameter: int) -> bytes:
+    unary = "".join("0" * (value >> parameter) + "1" for value in values)
+    return pack_bits(unary) + pack_bits("".join(low_bits(value, parameter) for value in values))
+
+
+def gaps(indices: list[int]) -> list[int]:
+    return [index - before - 1 for before, index in zip([-1, *indices], indices, strict=False)]
+
+
+# UPDATE
+def assemble_update(
+    codec: int,
+    shape_hash: int,
+    counters: tuple[int, int, int, int],
+    indices: list[int],
+    values: list[int],
+    scale_bits: int = 0,
+    rice: tuple[int, int] | None = None,
+    least: int | None = None,
+) -> bytes:
+    """The bytes of an update. `counters` are version, boot, sequence, samples; `values` are the bits of floats, or for
+    int8 signed integers. `rice` and `least` are worked out when they are not given."""
+    distances = gaps(indices)
+    magnitudes = [abs(value) for value in values] if codec == INT8 else []
+    if least is None:
+        least = min(magnitudes, default=1)  # OPEN: the least magnitude of no entries is 1
+    above = [magnitude - least for magnitude in magnitudes]
+    gap_rice, magnitude_rice = rice or (best_rice(distances), best_rice(above))
+    body = bytes([1 << 4 | codec, gap_rice << 4 | magnitude_rice]) + little_endian(shape_hash, 2)
+    body += b"".join(varint(counter) for counter in (*counters, len(indices)))
+    if codec == INT8:
+        body += little_endian(scale_bits, 2) + bytes([least])
+    body += rice_sections(distances, gap_rice)
+    if codec == INT8:
+        body += pack_bits("".join("1" if value < 0 else "0" for value in values))
+        body += rice_sections(above, magnitude_rice)
+    else:
+        body += b"".join(little_endian(value, 2 if codec == FLOAT16 else 4) for value in values)
+    return with_crc(body)
+
+
+def quantize(values: list[Fraction], scale_bits: int) -> list[int]:
+    # OPEN: rounding of a value to a multiple of the scale; nearest, ties to even.
+    scale = float_to_fraction(scale_bits, BFLOAT16)
+    return [round(value / scale) for value in values] if scale else [0] * len(values)
+
+
+def scale_of(values: list[Fraction]) -> int:
+    # OPEN: how the scale is chosen. The least bfloat16 with which the largest value is at most 127.
+    return fraction_to_float(max(map(abs, values), default=Fraction(0)) / LARGEST_MAGNITUDE, BFLOAT16, up=True)
+
+
+def encode_update(
+    codec: int, shape_hash: int, counters: tuple[int, int, int, int], entries: list[tuple[int, float]]
+) -> bytes:
+    indices = [index for index, _ in entries]
+    values = [Fraction(value) for _, value in entries]
+    scale_bits = scale_of(values) if codec == INT8 else 0
+    if codec == INT8:
+        rounded = quantize(values, scale_bits)
+    else:
+        rounded = [fraction_to_float(value, BINARY16 if codec == FLOAT16 else BINARY32) for value in values]
+    # A float is zero whatever its sign. OPEN: "entries that round to zero are not sent" stands in the sentence on int8
+    # only; taken here for every codec.
+    sign = {INT8: 0, FLOAT16: 1 << 15, FLOAT32: 1 << 31}[codec]
+    kept = [i for i, value in enumerate(rounded) if value not in (0, sign)]
+    return assemble_update(
+        codec, shape_hash, counters, [indices[i] for i in kept], [rounded[i] for i in kept], scale_bits
+    )
+
+
+class Reader:
+    """A message from its start, as a string of bits within bytes."""
+
+    def __init__(self, payload: bytes) -> None:
+        if len(payload) < 4 or with_crc(payload[:-4]) != payload:
+            raise Malformed("crc")
+        self.rest = payload[:-4]
+
+    def integer(self, count: int, field: str) -> int:
+        taken, self.rest = self.rest[:count], self.rest[count:]
+        if len(taken) != count:
+            raise Malformed(field)
+        return sum(byte << 8 * i for i, byte in enumerate(taken))
+
+    def varint(self, field: str) -> int:
+        value, place = 0, 0
+        while True:
+            byte = self.integer(1, field)
+            value |= (byte & 127) << 7 * place
+            if byte < 128:
+                break
+            place += 1
+        if value >> 32 or (place and byte == 0):
+            raise Malformed(field)
+        return value
+
+    def bits(self) -> str:
+        return "".join(f"{byte:08b}"[::-1] for byte in self.rest)
+
+    def skip(self, bits: str, count: int, field: str) -> None:
+        length = -(-count // 8)
+        if length > len(self.rest) or "1" in bits[count : 8 * length]:
+            raise Malformed(field)
+        self.rest = self.rest[length:]
+
+    def rice(self, count: int, parameter: int, field: str) -> list[int]:
+        bits = self.bits()
+        high, place = [], 0
+        for _ in range(count):
+            one = bits.find("1", place)
+            if one < 0:
+                raise Malformed(field)
+            high.append(one - place)
+            place = one + 1
+        self.skip(bits, place, field)
+        low = self.numbers(count, parameter, field)
+        return [(a << parameter) + b for a, b in zip(high, low, strict=True)]
+
+    def numbers(self, count: int, width: int, field: str) -> list[int]:
+        bits = self.bits()
+        self.skip(bits, count * width, field)
+        return [int("0" + bits[i * width : (i + 1) * width][::-1], 2) for i in range(count)]
+
+    def end(self) -> None:
+        if self.rest:
+            raise Malformed("trailing")
+
+
+def decode_update(payload: bytes, shape_hash: int, size: int) -> dict[str, object]:
+    """Header fields, `indices`, and `values` as exact fractions."""
+    reader = Reader(payload)
+    first = reader.integer(1, "format")
+    codec = first & 15
+    if first >> 4 != 1:
+        raise Malformed("format")
+    if codec > INT8:
+        raise Malformed("codec")
+    rice = reader.integer(1, "rice")
+    gap_rice, magnitude_rice = rice >> 4, rice & 15
+    if codec != INT8 and magnitude_rice:
+        raise Malformed("rice")
+    if reader.integer(2, "shape") != shape_hash:
+        raise Malformed("shape")
+    fields: dict[str, object] = {"codec": codec}
+    for name in ("version", "boot", "sequence", "samples"):
+        fields[name] = reader.varint(name)
+    count = reader.varint("entries")
+    if count > size:
+        raise Malformed("entries")
+    scale_bits = reader.integer(2, "scale") if codec == INT8 else 0
+    least = reader.integer(1, "least") if codec == INT8 else 0
+    if codec == INT8 and not 1 <= least <= LARGEST_MAGNITUDE:
+        raise Malformed("least")
+    place, indices = -1, []
+    for gap in reader.rice(count, gap_rice, "gaps"):
+        place += gap + 1
+        indices.append(place)
+    if indices and indices[-1] >= size:
+        raise Malformed("index")
+    values: list[Fraction]
+    if codec == INT8:
+        scale = float_to_fraction(scale_bits, BFLOAT16)
+        if scale < 0 or (count and not scale):  # OPEN: the sign of the scale is not ruled out in words
+            raise Malformed("scale")
+        signs = reader.numbers(count, 1, "signs")
+        magnitudes = [above + least for above in reader.rice(count, magnitude_rice, "magnitudes")]
+        if max(magnitudes, default=0) > LARGEST_MAGNITUDE:
+            raise Malformed("magnitudes")
+        values = [(1 - 2 * sign) * magnitude * scale for sign, magnitude in zip(signs, magnitudes, strict=True)]
+    else:
+        width, form = (2, BINARY16) if codec == FLOAT16 else (4, BINARY32)
+        values = [float_to_fraction(reader.integer(width, "values"), form) for _ in range(count)]
+    reader.end()
+    return {**fields, "indices": indices, "values": values}
+
+
+# INITIALIZATION
+def encode_initialization(codec: int, shape_hash: int, version: int, tensors: list[list[float]]) -> bytes:
+    """`tensors`: the values of a layer's weights, of its biases, of the next layer's weights, and so on."""
+    body = bytes([1 << 4 | codec]) + little_endian(shape_hash, 2) + varint(version)
+    for tensor in tensors:
+        values = [Fraction(value) for value in tensor]
+        if codec == INT8:
+            scale_bits = scale_of(values)
+            body += little_endian(scale_bits, 2)
+            body += bytes(value & 255 for value in quantize(values, scale_bits))
+        elif codec == FLOAT16:
+            body += b"".join(little_endian(fraction_to_float(value, BINARY16), 2) for value in values)
+        else:
+            body += b"".join(little_endian(fraction_to_float(value, BINARY32), 4) for value in values)
+    return with_crc(body)
+
+
+def decode_initialization(payload: bytes, shape_hash: int, tensor_sizes: list[int]) -> tuple[int, list[Fraction]]:
+    """Version and values."""
+    reader = Reader(payload)
+    first = reader.integer(1, "format")
+    if first >> 4 != 1 or first & 15 > INT8:
+        raise Malformed("format")
+    if reader.integer(2, "shape") != shape_hash:
+        raise Malformed("shape")
+    version = reader.varint("version")
+    values: list[Fraction] = []
+    for count in tensor_sizes:
+        if first & 15 == INT8:
+            scale = float_to_fraction(reader.integer(2, "scale"), BFLOAT16)
+            if scale < 0:
+                raise Malformed("scale")
+            levels = [reader.integer(1, "values") for _ in range(count)]
+            if 128 in levels:  # OPEN: signed bytes reach -128, magnitudes of an update only 127
+                raise Malformed("values")
+            values += [(level - 256 * (level > 127)) * scale for level in levels]
+        else:
+            width, form = (2, BINARY16) if first & 15 == FLOAT16 else (4, BINARY32)
+            values += [float_to_fraction(reader.integer(width, "values"), form) for _ in range(count)]
+    reader.end()
+    return version, values
