@@ -42,6 +42,7 @@ spec = "{spec}"
 inner_step_size = 0.1
 samples = 8
 top_p = 30
+init_codec = "f32"
 [rounds]
 rounds = {rounds}
 quorum = {quorum}

@@ -45,8 +45,12 @@ class RoomInputs:
         """The inputs (scaled, within +-2) at this reading, or None while the last hour is not known without a gap.
 
         time_s: local time, since any midnight. A second reading of the same quarter of an hour replaces the first; time
-        that runs back, or a gap of a day, starts afresh. The array is reused by the next call.
+        that runs back, or a gap of a day, starts afresh; a reading that is not finite is a gap. The array is reused by
+        the next call.
         """
+        total = co2_ppm + temperature_c + humidity_percent
+        if not total - total == 0.0:
+            return None
         slot = time_s // GRID_S
         if not self.slot <= slot < self.slot + DAY_SLOTS:
             self.slot = slot - DAY_SLOTS
