@@ -41,7 +41,8 @@ def norm(update: Update) -> float:
 
 def limit_of(norms: Sequence[float], clip: float) -> float:
     """The norm beyond which an update is scaled down: clip times the round's median; infinite below five updates."""
-    return clip * median(norms) if clip and len(norms) >= 5 else float("inf")
+    some = [norm for norm in norms if norm > 0]
+    return clip * median(some) if clip and len(some) >= 5 else float("inf")
 
 
 def aggregate(
@@ -74,6 +75,8 @@ def aggregate(
     for start, stop in model.shared:
         result[start:stop] += change[at : at + stop - start]
         at += stop - start
-    if not np.isfinite(result).all():
+    with np.errstate(over="ignore"):
+        after = result.astype(np.float32)
+    if not np.isfinite(after).all():
         raise ValueError("the aggregated initialization is not finite")
-    return result.astype(np.float32)
+    return after

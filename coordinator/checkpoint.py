@@ -17,6 +17,7 @@ from tegu.model import Model
 from .aggregate import Weights
 from .rounds import Key
 
+APPLICATION_ID = 0x54656775  # "Tegu"
 SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE model (name TEXT PRIMARY KEY, spec TEXT NOT NULL, version INTEGER NOT NULL, closed INTEGER NOT NULL,
@@ -58,22 +59,31 @@ class Checkpoint:
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # a second coordinator on this file must not start
+            self._check_owner(path)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._prepare(path)
+            self._prepare()
         except sqlite3.OperationalError as error:
-            raise OSError(
-                f"cannot use the checkpoint {path}: {error} (is another coordinator running on it?)"
-            ) from error
+            hint = "; another coordinator is running on it" if "locked" in str(error) else ""
+            raise OSError(f"cannot use the checkpoint {path}: {error}{hint}") from error
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is not a checkpoint of Tegu: {error}") from error
 
-    def _prepare(self, path: Path) -> None:
-        (found,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-        elif found != SCHEMA_VERSION:
-            raise ValueError(f"{path} has checkpoint format {found}, this version of Tegu reads {SCHEMA_VERSION}")
+    def _check_owner(self, path: Path) -> None:
+        """ValueError if the file is another program's, or of another format."""
+        (owner,) = self._db.execute("PRAGMA application_id").fetchone()
+        (form,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if owner != APPLICATION_ID and (tables or owner or form):
+            raise ValueError(f"{path} is a database of another program; name another checkpoint file")
+        if owner == APPLICATION_ID and form != SCHEMA_VERSION:
+            raise ValueError(f"{path} has checkpoint format {form}, this version of Tegu reads {SCHEMA_VERSION}")
+
+    def _prepare(self) -> None:
+        (owner,) = self._db.execute("PRAGMA application_id").fetchone()
+        if owner != APPLICATION_ID:
+            marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
+            self._db.executescript(f"BEGIN; {SCHEMA} {marks} COMMIT;")
 
     def close(self) -> None:
         self._db.close()
@@ -96,7 +106,7 @@ class Checkpoint:
         if spec != self._model.spec:
             raise ValueError(
                 f"the checkpoint holds {self._name} as '{spec}', the settings say '{self._model.spec}': "
-                "give the new model another name, or another checkpoint file"
+                "give the new model another name"
             )
         last = {
             device: (device, of_version, boot, sequence)

@@ -7,6 +7,7 @@ Messages go out in this order: chunks, init, manifest, round, so that whoever se
 import hashlib
 import json
 import logging
+import math
 import time
 from array import array
 from collections.abc import Callable
@@ -27,15 +28,23 @@ from .settings import Settings
 
 log = logging.getLogger("tegu.coordinator")
 Outgoing = list[tuple[str, bytes, bool]]  # topic, payload, retain
+MOST_NORM = 1e6  # of an update: beyond it is no learning, whatever the model
 
 
 class Federation:
     """The federation of one model, from its checkpoint on. OSError, ValueError: the checkpoint cannot be used."""
 
-    def __init__(self, settings: Settings, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings
-        self.now_s = now_s
+        self.now_s = now_s  # for deadlines: a corrected clock must not move them
+        self.wall_s = wall_s  # for people and devices: seconds since 1970
         self.model = Model(settings.model.spec)
+        self._manifest(b"", 0xFFFF, 0xFFFFFFFF).encode()  # too long a spec is told now, not in the middle of a round
         self.checkpoint = Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
         kept = self.checkpoint.load()
         if kept is None:
@@ -51,11 +60,15 @@ class Federation:
             if kept.is_open and not self.rounds.finished:
                 self.rounds.reopen(now_s())
         self.epoch = self.checkpoint.next_epoch()
+        self._said = -1
 
     # --- in ---
 
     def batch(self, messages: list[tuple[str, bytes]]) -> Outgoing:
-        """Take messages (topic, payload) in one commit; what is returned may be published, for it is on disk."""
+        """Take messages (topic, payload) in one commit; what is returned may be published, for it is on disk.
+
+        Any error of the disk comes out, and this object must then be thrown away: only the file is right.
+        """
         out: Outgoing = []
         self.checkpoint.begin()
         try:
@@ -72,28 +85,42 @@ class Federation:
         if words is None or words[0] != self.settings.link.site or words[1] != "device":
             return []
         _, _, device, kind, rest = words
-        if kind == "state" and payload:
-            self._state(device, payload)
+        try:
+            topics.check_id(device, "device")
+        except ValueError:
+            log.warning("a message on %.80r is dropped: that is no device id", topic)
             return []
+        if kind == "state" and payload:
+            return self._state(device, payload)
         if kind != "update" or rest != self.settings.model.name:
             return []
         return [(topics.device(self.settings.link.site, device, "ack", rest), self._update(device, payload), False)]
 
-    def _state(self, device: str, payload: bytes) -> None:
+    def _state(self, device: str, payload: bytes) -> Outgoing:
+        """A device's birth or death. One that forgot its boot number is told the highest that was heard."""
         try:
             state: State = State.decode(payload)
         except WireError as error:
             log.warning("state of %s dropped: %s", device, error)
-            return
+            return []
+        if state.model not in ("", self.settings.model.name):
+            return []
+        known = self.rounds.boots.get(device, 0)
         self.rounds.device(device, state.state, state.boot)
         self.checkpoint.set_boot(device, state.boot)
+        if state.state != "ready" or state.boot >= known:
+            return []
+        topic = topics.device(self.settings.link.site, device, "ack", self.settings.model.name)
+        return [(topic, Ack(result="stale", version=self.rounds.version, least_boot=known).encode(), False)]
 
     def _update(self, device: str, payload: bytes) -> bytes:
         """The ack of an update's bytes."""
         try:
-            topics.check_id(device, "device")
             update = decode_update(payload, self.model)
-        except ValueError as error:
+            length = norm(update)
+            if not length <= MOST_NORM:
+                raise WireError("values: their norm is beyond all learning")
+        except WireError as error:
             log.warning("update of %s is invalid: %s", device, error)
             self.rounds.invalid()
             boot, sequence = peek_key(payload)
@@ -101,15 +128,22 @@ class Federation:
             return ack.encode()
         verdict = self.rounds.receive(device, update)
         if verdict == "accepted":
-            self.checkpoint.add_update((device, *update.key()), norm(update), payload)
+            self.checkpoint.add_update((device, *update.key()), length, payload)
         log.debug("update of %s for version %d: %s", device, update.version, verdict)
-        return Ack(result=verdict, boot=update.boot, sequence=update.sequence, version=self.rounds.version).encode()
+        return Ack(
+            result=verdict,
+            boot=update.boot,
+            sequence=update.sequence,
+            version=self.rounds.version,
+            least_boot=self.rounds.boots.get(device, 0),
+        ).encode()
 
     # --- time ---
 
     def tick(self) -> Outgoing:
         """Open or close what is due; what is returned is to be published."""
         due = self.rounds.tick(self.now_s())
+        self._say_waiting()
         if due == "open":
             self.rounds.start(self.now_s())
             self._save()
@@ -119,9 +153,15 @@ class Federation:
             return self.retained()
         return []
 
+    def _say_waiting(self) -> None:
+        ready, wanted = len(self.rounds.ready), self.settings.rounds.first_wait
+        if self.rounds.open is None and not self.rounds.finished and ready != self._said:
+            self._said = ready
+            log.info("%d devices are ready; the first round waits for %d", ready, wanted)
+
     def _close(self) -> None:
         rounds, rules = self.rounds, self.settings.rounds
-        opened_s = rounds.open.opens_s if rounds.open else self.now_s()
+        opened_s = self._wall(rounds.open.opens_s if rounds.open else self.now_s())
         heard, version, round_num = len(rounds.heard), rounds.version, rounds.round_num
         step = outer_step(rules.schedule, rules.outer_step_size, rounds.closed, rules.rounds)
         limit = limit_of(self.checkpoint.norms(version), rules.clip)
@@ -133,11 +173,11 @@ class Federation:
             after = self.initialization
         verdicts = json.dumps(rounds.counts, sort_keys=True)
         rounds.close()
-        if not rounds.finished:
+        if not rounds.finished and (rounds.ready or not rules.serial):
             rounds.start(self.now_s())
         self.initialization = after
         self.checkpoint.begin()
-        self.checkpoint.add_history(version, round_num, step, heard, verdicts, opened_s, self.now_s())
+        self.checkpoint.add_history(version, round_num, step, heard, verdicts, opened_s, self.wall_s())
         self._save_rows()
         self.checkpoint.commit()
         log.info("version %d from %d updates, outer step %.3f", rounds.version, heard, step)
@@ -151,6 +191,10 @@ class Federation:
         r = self.rounds
         self.checkpoint.save_model(r.version, r.closed, r.round_num, r.turn, r.open is not None, self.initialization)
 
+    def _wall(self, moment_s: float) -> float:
+        """A moment of now_s as seconds since 1970."""
+        return self.wall_s() + moment_s - self.now_s()
+
     # --- out: everything that is retained, in the order in which it must be published ---
 
     def retained(self) -> Outgoing:
@@ -162,7 +206,7 @@ class Federation:
         pieces = [blob[at : at + CHUNK_BYTES] for at in range(0, len(blob), CHUNK_BYTES)]
         out = [(topics.chunk(site, name, version, i), piece, True) for i, piece in enumerate(pieces)]
         out.append((topics.model(site, name, "init"), blob, True))
-        out.append((topics.model(site, name, "manifest"), self._manifest(blob, len(pieces)).encode(), True))
+        out.append((topics.model(site, name, "manifest"), self._manifest(blob, len(pieces), version).encode(), True))
         out += self.retained_round()
         out += [(topics.chunk(site, name, version - 2, i), b"", True) for i in range(len(pieces)) if version > 2]
         return out
@@ -176,29 +220,30 @@ class Federation:
         message = Round(
             round_num=opened.round_num,
             version=opened.version,
-            opens_s=int(opened.opens_s),
-            closes_s=int(opened.closes_s) + 1,
+            opens_s=int(self._wall(opened.opens_s)),
+            closes_s=math.ceil(self._wall(opened.closes_s)),
             quorum=opened.quorum,
             join_percent=self.settings.rounds.join_percent,
             invited=opened.invited,
         )
         return [(topic, message.encode(), True)]
 
-    def _manifest(self, blob: bytes, chunks: int) -> Manifest:
+    def _manifest(self, blob: bytes, chunks: int, version: int) -> Manifest:
         told, rules = self.settings.model, self.settings.rounds
+        closed, finished = (self.rounds.closed, self.rounds.finished) if blob else (0, True)
         return Manifest(
             model=told.name,
             spec=self.model.spec,
             hash=self.model.shape_hash,
-            version=self.rounds.version,
+            version=version,
             bytes=len(blob),
             sha256=hashlib.sha256(blob).hexdigest(),
             chunks=chunks,
             codec=told.codec,
             inner_step_size=told.inner_step_size,
-            outer_step_size=outer_step(rules.schedule, rules.outer_step_size, self.rounds.closed, rules.rounds),
+            outer_step_size=outer_step(rules.schedule, rules.outer_step_size, closed, rules.rounds),
             samples=told.samples,
             top_p=told.top_p,
             heap_bytes=told.heap_bytes,
-            finished=int(self.rounds.finished),
+            finished=int(finished),
         )

@@ -49,6 +49,7 @@ class Rounds:
     boots: dict[str, int] = field(default_factory=dict)
     open: OpenRound | None = None
     ready: set[str] = field(default_factory=set)
+    refused: dict[str, tuple[Key, str]] = field(default_factory=dict)  # device -> what was last refused, and how
     counts: dict[str, int] = field(default_factory=dict)  # verdicts since the last close
 
     @property
@@ -80,6 +81,8 @@ class Rounds:
         if verdict == "accepted":
             self.last[device] = (device, *update.key())
             self.boots[device] = max(update.boot, self.boots.get(device, 0))
+        elif verdict != "duplicate":
+            self.refused[device] = ((device, *update.key()), verdict)
         return verdict
 
     def invalid(self) -> None:
@@ -91,13 +94,14 @@ class Rounds:
         if self.finished:
             return ""
         if self.open is None:
-            enough = len(self.ready) >= (self.rules.first_wait if self.closed == 0 else 1) or bool(self.heard)
-            return "open" if enough else ""
+            return "open" if len(self.ready) >= (self.rules.first_wait if self.closed == 0 else 1) else ""
         if len(self.heard) >= self.open.quorum:
             return "close"
         if now_s < self.open.closes_s:
             return ""
-        return "close" if self.heard else "open"
+        if self.heard:
+            return "close"
+        return "open" if self.ready or not self.rules.serial else ""
 
     # --- transitions ---
 
@@ -113,7 +117,7 @@ class Rounds:
     def reopen(self, now_s: float) -> OpenRound:
         """After a restart: the round that was open goes on, with a whole deadline ahead of it."""
         self.round_num -= 1
-        return self.start(now_s, self.turn)
+        return self.start(now_s, self.turn if self.rules.serial else "")
 
     def close(self) -> None:
         """Close the open round and go to the next version."""
@@ -126,6 +130,9 @@ class Rounds:
         key = (device, *update.key())
         if key == self.last.get(device):
             return "duplicate"
+        known, verdict = self.refused.get(device, (None, ""))
+        if key == known:
+            return verdict  # a verdict is final: the device has already kept what was refused
         if update.version != self.version:
             return "late" if update.version == self.version - 1 else "stale"
         if update.boot < self.boots.get(device, 0):
@@ -139,5 +146,5 @@ class Rounds:
     def _next_turn(self) -> str:
         names = sorted(self.ready)
         later = [name for name in names if name > self.turn]
-        self.turn = (later or names or [""])[0]
+        self.turn = (later or names or [self.turn])[0]
         return self.turn

@@ -86,6 +86,9 @@ class Service:
         return messages
 
     def _publish(self, out: Outgoing) -> None:
+        """Publish now or not at all: on the next connect all retained state goes out anyway, and devices ask again."""
+        if not self._client.is_connected():
+            return
         for topic, payload, retain in out:
             self._client.publish(topic, payload, 1, retain)
 

@@ -10,7 +10,7 @@ A settings file is TOML; `tegu coordinator --help` lists the options of the comm
 """
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -22,6 +22,8 @@ Algorithm = Literal["tinyreptile", "tinymetafed"]
 Schedule = Literal["constant", "linear", "cosine"]
 Denominator = Literal["devices", "senders"]
 T = TypeVar("T")
+WORDS = {int: "a whole number", float: "a number", str: "text in quotes"}
+LONGEST_DEADLINE_S = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class ModelSettings:
         Model(self.spec)
         _require(self.codec in CODECS and self.init_codec in CODECS, f"a codec is one of {', '.join(CODECS)}")
         _require(0 < self.inner_step_size <= 1, "inner_step_size must be above 0 and at most 1")
+        _require(0 <= self.first_bias <= 10, "first_bias must be 0 to 10")
+        _require(0 <= self.heap_bytes <= 0xFFFFFFFF, "heap_bytes must not be negative")
         _require(1 <= self.samples <= 1_000_000, "samples must be 1 to 1,000,000")
         _require(0 < self.top_p <= 100, "top_p must be above 0 and at most 100 percent")
 
@@ -74,7 +78,7 @@ class RoundSettings:
     wait_for: int = 0  # devices ready before the first round opens; 0: the quorum
     join_percent: float = 100.0
     outer_step_size: float = 1.0
-    schedule: Schedule = "cosine"  # of the outer step, from outer_step_size to zero over `rounds`
+    schedule: Schedule = "constant"  # of the outer step; linear, cosine: from outer_step_size to zero over `rounds`
     denominator: Denominator = "devices"
     clip: float = 2.0  # times the median norm of the round; 0: no clipping
 
@@ -83,10 +87,10 @@ class RoundSettings:
             _require(getattr(self, name) in get_args(kind), f"{name} must be one of {', '.join(get_args(kind))}")
         _require(self.rounds >= 0 and self.wait_for >= 0, "rounds and wait_for must not be negative")
         _require(self.quorum >= 1, "quorum must be at least 1")
-        _require(self.deadline_s > 0, "deadline_s must be above 0")
+        _require(1 <= self.deadline_s <= LONGEST_DEADLINE_S, "deadline_s must be 1 to 2,592,000 (30 days)")
         _require(0 < self.join_percent <= 100, "join_percent must be above 0 and at most 100")
         _require(0 < self.outer_step_size <= 1, "outer_step_size must be above 0 and at most 1")
-        _require(self.clip >= 0, "clip must not be negative")
+        _require(0 <= self.clip <= 1000, "clip must be 0 to 1000")
         _require(self.rounds > 0 or self.schedule == "constant", "a falling schedule needs the number of rounds")
 
     @property
@@ -111,7 +115,7 @@ def load(path: Path) -> Settings:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     return parse(tables, str(path))
 
@@ -127,23 +131,27 @@ def parse(tables: dict[str, Any], where: str) -> Settings:
     )
 
 
-def _section(kind: type[T], table: dict[str, Any], where: str) -> T:
-    known = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for name, value in table.items():
+def _section(kind: type[T], table: Any, where: str) -> T:
+    _require(isinstance(table, dict), f"{where} must be a table of settings")
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    for name in table:
         _require(name in known, f"{where}: no setting {name}; there are {', '.join(known)}")
-        wanted = known[name]
-        if wanted is Path:
-            value = Path(value)
-        elif wanted is float and type(value) is int:
-            value = float(value)
-        allowed = str if get_origin(wanted) is Literal else wanted
-        _require(type(value) is allowed or isinstance(value, Path), f"{where}: {name} must be {allowed}")
-        values[name] = value
+    for name, field in known.items():
+        _require(name in table or field.default is not MISSING, f"{where}: {name} is missing")
+    values = {name: _value(value, known[name].type, f"{where}: {name}") for name, value in table.items()}
     try:
         return kind(**values)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _value(value: Any, wanted: Any, where: str) -> Any:
+    """value as the field's type, which the words of WORDS name."""
+    if wanted is float and type(value) is int:
+        return float(value)
+    expected = str if wanted is Path or get_origin(wanted) is Literal else wanted
+    _require(type(value) is expected, f"{where} must be {WORDS[expected]}, not {value!r}")
+    return Path(value) if wanted is Path else value
 
 
 def _require(condition: bool, sentence: str) -> None:

@@ -121,7 +121,10 @@ class Agent:
         if words is not None and words[3] == "label":
             self._label(payload)
             return
+        boot = self.session.boot
         self._carry_out(client, self.session.received(topic, payload))
+        if self.session.boot != boot:
+            keep_boot(self.place.state_folder, self.place.device, self.session.boot)
         if self.session.learner is not None:
             self.ready.set()
 
@@ -227,13 +230,19 @@ def next_boot(folder: Path, device: str) -> int:
         boot = 1
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} is broken; it must hold {{"boot": NUMBER}}, the number of the last start') from error
+    keep_boot(folder, device, boot)
+    return boot
+
+
+def keep_boot(folder: Path, device: str, boot: int) -> None:
+    """Write the boot number durably: the old file or the new one is there, never half of one."""
+    path = folder / f"{device}.json"
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8") as file:
         json.dump({"boot": boot}, file)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    return boot
 
 
 def make_source(spec: str, settings: dict[str, str]) -> Source:

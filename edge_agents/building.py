@@ -17,7 +17,7 @@ CO2_LITRES_PER_H = 18.0  # a seated adult
 MOISTURE_G_PER_H = 50.0
 HEAT_W = 75.0
 AIR_J_PER_M3_K = 1200.0
-KINDS = ("office", "office", "shared office", "meeting room", "lab", "classroom")
+KINDS = ("office", "office", "office", "shared office", "shared office", "meeting room", "lab", "classroom")
 
 # local time_s, CO2 ppm, temperature C, relative humidity %, occupied 0 or 1
 Reading = tuple[int, float, float, float, int]
@@ -48,12 +48,12 @@ class SimulatedRoom:
         self.weekend_chance = draw.choice((0.0, 0.0, 0.05, 0.15))
         self.presence = draw.uniform(0.3, 0.95)  # chance that a person comes on a working day
         self.restless = draw.choice((0, 1, 2, 4))  # how often a person leaves for a while
-        self.closed_chance = draw.choice((0.0, 0.0, 0.1, 0.3))  # a working day on which nobody comes
+        self.closed_chance = draw.choice((0.0, 0.1, 0.2, 0.4))  # a working day on which nobody comes
         self.start_h = draw.gauss(8.5, 0.5)
         self.end_h = draw.gauss(17.0, 0.7)
         self.outdoor_co2_ppm = draw.uniform(405, 440)
-        self.outdoor_swing_ppm = draw.uniform(0, 25)  # over the day, highest before sunrise
-        self.outdoor_drift_ppm = draw.uniform(1, 6)
+        self.outdoor_swing_ppm = draw.uniform(0, 35)  # over the day, highest before sunrise
+        self.outdoor_drift_ppm = draw.uniform(1, 8)
         self.sensor_offset_ppm = draw.gauss(0, 30)
         self.sensor_noise_ppm = draw.uniform(1, 8)
         self.sensor_tau_s = draw.uniform(60, 900)
@@ -66,7 +66,7 @@ class SimulatedRoom:
         self.outdoor_g_per_m3 = draw.uniform(4.0, 9.0)
         self.label_share = draw.choice((0.1, 0.5, 0.5))  # of a quarter of an hour, from which on it counts as occupied
         self.label_hold_s = draw.choice((0, 0, 300, 900))  # a motion sensor waits so long before it says "empty"
-        self.unrest_c = draw.uniform(0.0, 0.25)  # doors, radiators and sun patches at the sensor, hour by hour
+        self.unrest_c = draw.uniform(0.0, 0.35)  # doors, radiators and sun patches at the sensor, hour by hour
         self.humidity_step = draw.choice((0.1, 1.0))
         self.temperature_offset_c = draw.gauss(0, 0.5)
         self.humidity_offset = draw.gauss(0, 3)

@@ -15,21 +15,21 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from experiments.broker_folder import EMBEDDED, HOST, MOSQUITTO, Prepared, prepare
 
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 5.0
+ANSWER_S = 1.0  # for one attempt; there are many until the deadline
 POLL_S = 0.01
 FREE_PORT_TRIES = 5
+
+# Of MQTT just what the first CONNECT needs: protocol levels (3.1.2.2), the types of two packets with their flags (2.1).
+MQTT311, MQTT5 = 4, 5
+CONNACK, DISCONNECT = 0x20, b"\xe0\x00"
 
 # $0 is the broker's process id. The line ends by itself only when the pipe closes, that is when we are gone.
 WATCHDOG = 'read _; kill "$0"'
@@ -108,45 +108,32 @@ class RunningBroker:
 
     def _wait_until_it_serves(self) -> None:
         deadline = time.monotonic() + START_DEADLINE_S
-        doors = [(self.port, MQTTProtocolVersion.MQTTv311), (self.port_mqtt5, MQTTProtocolVersion.MQTTv5)]
+        doors = [(self.port, MQTT311), (self.port_mqtt5, MQTT5)]
         while doors:
             if self.pid is None:
                 raise OSError(f"the broker ended while it started; its log:\n{self.log()}")
             if time.monotonic() > deadline:
                 raise OSError(f"the broker did not serve in {START_DEADLINE_S:g} s; its log:\n{self.log()}")
-            if self._lets_us_in(*doors[0], deadline):
+            if self._lets_us_in(*doors[0]):
                 del doors[0]
             else:
                 time.sleep(POLL_S)
 
-    def _lets_us_in(self, port: int, protocol: MQTTProtocolVersion, deadline: float) -> bool:
+    def _lets_us_in(self, port: int, level: int) -> bool:
         """Whether it accepts our CONNECT. False: it does not listen yet, has ended, or somebody else answers there."""
-        answered, let_in = threading.Event(), threading.Event()
-
-        def on_connect(_client: mqtt.Client, _given: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-            if not reason.is_failure:
-                let_in.set()
-            answered.set()
-
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._probe[0],
-            protocol=protocol,
-            reconnect_on_failure=False,
-        )
-        client.username_pw_set(*self._probe)
-        client.on_connect = on_connect
-        client.on_disconnect = lambda *_: answered.set()
         try:
-            client.connect(HOST, port)
+            with socket.create_connection((HOST, port), timeout=ANSWER_S) as link:
+                link.sendall(_connect_packet(level, *self._probe))
+                answer = link.recv(4)  # CONNACK, length, flags, return code: 0 is "accepted"
+                if len(answer) < 4 or answer[0] != CONNACK or answer[3] != 0:
+                    return False
+                link.sendall(DISCONNECT)
+                # Until it has closed its end too: rumqttd may else mistake this farewell for the next client's.
+                while link.recv(256):
+                    pass
+                return True
         except OSError:
             return False
-        client.loop_start()
-        while not answered.wait(POLL_S) and self.pid is not None and time.monotonic() < deadline:
-            pass
-        client.disconnect()
-        client.loop_stop()
-        return let_in.is_set()
 
     def _end(self, how: signal.Signals) -> None:
         # The watchdog first: it must never see the pipe close and signal a process id that is free again.
@@ -195,10 +182,23 @@ def free_port() -> int:
         return port
 
 
+def _connect_packet(level: int, user: str, password: str) -> bytes:
+    """CONNECT (MQTT 3.1.1 and 5, section 3.1): clean session, keep alive 60 s, a new client id."""
+    flags = 0x80 | 0x40 | 0x02  # user name, password, clean
+    fields = (_text("MQTT"), bytes((level, flags, 0, 60)), b"\0" if level == MQTT5 else b"")
+    body = b"".join((*fields, _text(secrets.token_hex(8)), _text(user), _text(password)))
+    return bytes((0x10, len(body))) + body  # one byte of length: the body is shorter than 128
+
+
+def _text(text: str) -> bytes:
+    return len(text.encode()).to_bytes(2, "big") + text.encode()
+
+
 def run(arguments: list[str]) -> int:
     """`tegu broker`: one broker in the foreground. 0: ended by Ctrl-C or SIGTERM; 1: the broker failed."""
     options = _options().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's `&` would have us ignore it
+        signal.signal(ending, signal.default_int_handler)
     try:
         users = dict(_pair(line) for line in [*_lines(options.users), *options.user])
         with tempfile.TemporaryDirectory(prefix="tegu-broker-") as temporary:

@@ -1,8 +1,8 @@
 """A second reading of the wire format, to hold tegu.wire against: written from the docstring of tegu.wire alone.
 
 Nothing here is fast and nothing here comes from tegu. A message is a string of '0' and '1' until the last moment,
-arithmetic is on exact fractions, and a float is built from its bits. Where the docstring leaves a choice open, the
-choice made here is marked OPEN.
+arithmetic is on exact fractions, and a float is built from its bits. CHOICE marks what is a matter of agreement and not
+of reading: which of several right encodings an encoder sends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from fractions import Fraction
 FLOAT32, FLOAT16, INT8 = 0, 1, 2
 LARGEST_MAGNITUDE = 127
 LARGEST_RICE = 15  # half a byte
+COUNTERS = ("version", "boot", "sequence", "samples", "count")
 
 
 class Malformed(Exception):
@@ -35,6 +36,11 @@ def float_to_fraction(bits: int, form: tuple[int, int]) -> Fraction:
     return (-1) ** sign * significand * Fraction(2) ** (max(exponent, 1) - bias - fraction_bits)
 
 
+def read_float(bits: int, form: tuple[int, int]) -> Fraction | float:
+    """Exact; minus zero, which no fraction is, as a float."""
+    return float_to_fraction(bits, form) or (-0.0 if bits else 0.0)
+
+
 def fraction_to_float(value: Fraction, form: tuple[int, int], up: bool = False) -> int:
     """The bits of the nearest float (ties to even) or, with `up`, of the least float that is not below a positive value."""
     exponent_bits, fraction_bits = form
@@ -48,7 +54,7 @@ def fraction_to_float(value: Fraction, form: tuple[int, int], up: bool = False) 
     # Counting the floats upwards from zero counts their bit patterns: a carry into the exponent is right by itself.
     bits = int(whole) + ((exponent + bias - 1) << fraction_bits)
     if bits >> fraction_bits >= (1 << exponent_bits) - 1:
-        raise OverflowError("too large for the format")
+        bits = ((1 << exponent_bits) - 1 << fraction_bits) - 1  # CHOICE: what is too large becomes the largest
     return bits | (value < 0) << (exponent_bits + fraction_bits)
 
 
@@ -68,7 +74,7 @@ def pack_bits(bits: str) -> bytes:
 
 
 def low_bits(value: int, count: int) -> str:
-    # OPEN: the docstring says how bits fill bytes, not in which order the bits of one number come. Least significant first.
+    # The bits of one number come least significant first, as the bits of a byte do.
     return "".join(str(value >> i & 1) for i in range(count))
 
 
@@ -81,13 +87,13 @@ def rice_bits(values: list[int], parameter: int) -> int:
 
 
 def best_rice(values: list[int]) -> int:
-    # OPEN: of several parameters with the fewest bits, the smallest; bits are counted before the padding to bytes.
+    # CHOICE: of several parameters with the fewest bits, the smallest; bits are counted before the padding to bytes.
     return min(range(LARGEST_RICE + 1), key=lambda parameter: (rice_bits(values, parameter), parameter))
 
 
-def rice_sections(values: list[int], parameter: int) -> bytes:
+def rice_sections(values: list[int], parameter: int) -> tuple[bytes, bytes]:
     unary = "".join("0" * (value >> parameter) + "1" for value in values)
-    return pack_bits(unary) + pack_bits("".join(low_bits(value, parameter) for value in values))
+    return pack_bits(unary), pack_bits("".join(low_bits(value, parameter) for value in values))
 
 
 def gaps(indices: list[int]) -> list[int]:
@@ -95,65 +101,76 @@ def gaps(indices: list[int]) -> list[int]:
 
 
 # UPDATE
-def assemble_update(
+def update_parts(
     codec: int,
     shape_hash: int,
     counters: tuple[int, int, int, int],
     indices: list[int],
     values: list[int],
     scale_bits: int = 0,
-    rice: tuple[int, int] | None = None,
-    least: int | None = None,
-) -> bytes:
-    """The bytes of an update. `counters` are version, boot, sequence, samples; `values` are the bits of floats, or for
-    int8 signed integers. `rice` and `least` are worked out when they are not given."""
+) -> dict[str, bytes]:
+    """The fields of an update in their order, without the CRC. `counters` are version, boot, sequence, samples; `values`
+    are the bits of floats, or for int8 signed integers."""
     distances = gaps(indices)
     magnitudes = [abs(value) for value in values] if codec == INT8 else []
-    if least is None:
-        least = min(magnitudes, default=1)  # OPEN: the least magnitude of no entries is 1
+    least = min(magnitudes, default=LARGEST_MAGNITUDE)  # CHOICE: of no entries, 127
     above = [magnitude - least for magnitude in magnitudes]
-    gap_rice, magnitude_rice = rice or (best_rice(distances), best_rice(above))
-    body = bytes([1 << 4 | codec, gap_rice << 4 | magnitude_rice]) + little_endian(shape_hash, 2)
-    body += b"".join(varint(counter) for counter in (*counters, len(indices)))
+    gap_rice, magnitude_rice = best_rice(distances), best_rice(above)
+    parts = {
+        "format": bytes([1 << 4 | codec]),
+        "rice": bytes([gap_rice << 4 | magnitude_rice]),
+        "shape": little_endian(shape_hash, 2),
+    }
+    for name, number in zip(COUNTERS, (*counters, len(indices)), strict=True):
+        parts[name] = varint(number)
     if codec == INT8:
-        body += little_endian(scale_bits, 2) + bytes([least])
-    body += rice_sections(distances, gap_rice)
+        parts["scale"], parts["least"] = little_endian(scale_bits, 2), bytes([least])
+    parts["gaps unary"], parts["gaps low"] = rice_sections(distances, gap_rice)
     if codec == INT8:
-        body += pack_bits("".join("1" if value < 0 else "0" for value in values))
-        body += rice_sections(above, magnitude_rice)
+        parts["signs"] = pack_bits("".join("1" if value < 0 else "0" for value in values))
+        parts["magnitudes unary"], parts["magnitudes low"] = rice_sections(above, magnitude_rice)
     else:
-        body += b"".join(little_endian(value, 2 if codec == FLOAT16 else 4) for value in values)
-    return with_crc(body)
+        parts["values"] = b"".join(little_endian(value, 2 if codec == FLOAT16 else 4) for value in values)
+    return parts
 
 
 def quantize(values: list[Fraction], scale_bits: int) -> list[int]:
-    # OPEN: rounding of a value to a multiple of the scale; nearest, ties to even.
+    # CHOICE: a value becomes the nearest multiple of the scale; half-way, the one farther from zero.
     scale = float_to_fraction(scale_bits, BFLOAT16)
-    return [round(value / scale) for value in values] if scale else [0] * len(values)
+    return [(-1 if value < 0 else 1) * int(abs(value) / scale + Fraction(1, 2)) for value in values]
 
 
 def scale_of(values: list[Fraction]) -> int:
-    # OPEN: how the scale is chosen. The least bfloat16 with which the largest value is at most 127.
-    return fraction_to_float(max(map(abs, values), default=Fraction(0)) / LARGEST_MAGNITUDE, BFLOAT16, up=True)
+    # CHOICE: the least bfloat16 above zero with which the largest value is at most 127.
+    return max(1, fraction_to_float(max(map(abs, values), default=Fraction(0)) / LARGEST_MAGNITUDE, BFLOAT16, up=True))
+
+
+def float_bits(value: float, form: tuple[int, int]) -> int:
+    """With the sign of zero, which a fraction has not."""
+    bits = fraction_to_float(Fraction(value), form)
+    return bits | (1 << sum(form) if value == 0 and str(value).startswith("-") else 0)
+
+
+def entries_parts(
+    codec: int, shape_hash: int, counters: tuple[int, int, int, int], entries: list[tuple[int, float]]
+) -> dict[str, bytes]:
+    """The fields of the update that says these (index, float32 value)."""
+    indices = [index for index, _ in entries]
+    if codec != INT8:
+        form = BINARY16 if codec == FLOAT16 else BINARY32
+        return update_parts(codec, shape_hash, counters, indices, [float_bits(value, form) for _, value in entries])
+    scale_bits = scale_of([Fraction(value) for _, value in entries])
+    rounded = quantize([Fraction(value) for _, value in entries], scale_bits)
+    sent = [(index, value) for index, value in zip(indices, rounded, strict=True) if value]
+    return update_parts(
+        codec, shape_hash, counters, [index for index, _ in sent], [value for _, value in sent], scale_bits
+    )
 
 
 def encode_update(
     codec: int, shape_hash: int, counters: tuple[int, int, int, int], entries: list[tuple[int, float]]
 ) -> bytes:
-    indices = [index for index, _ in entries]
-    values = [Fraction(value) for _, value in entries]
-    scale_bits = scale_of(values) if codec == INT8 else 0
-    if codec == INT8:
-        rounded = quantize(values, scale_bits)
-    else:
-        rounded = [fraction_to_float(value, BINARY16 if codec == FLOAT16 else BINARY32) for value in values]
-    # A float is zero whatever its sign. OPEN: "entries that round to zero are not sent" stands in the sentence on int8
-    # only; taken here for every codec.
-    sign = {INT8: 0, FLOAT16: 1 << 15, FLOAT32: 1 << 31}[codec]
-    kept = [i for i, value in enumerate(rounded) if value not in (0, sign)]
-    return assemble_update(
-        codec, shape_hash, counters, [indices[i] for i in kept], [rounded[i] for i in kept], scale_bits
-    )
+    return with_crc(b"".join(entries_parts(codec, shape_hash, counters, entries).values()))
 
 
 class Reader:
@@ -230,11 +247,11 @@ def decode_update(payload: bytes, shape_hash: int, size: int) -> dict[str, objec
     if reader.integer(2, "shape") != shape_hash:
         raise Malformed("shape")
     fields: dict[str, object] = {"codec": codec}
-    for name in ("version", "boot", "sequence", "samples"):
+    for name in COUNTERS[:4]:
         fields[name] = reader.varint(name)
-    count = reader.varint("entries")
+    count = reader.varint("count")
     if count > size:
-        raise Malformed("entries")
+        raise Malformed("count")
     scale_bits = reader.integer(2, "scale") if codec == INT8 else 0
     least = reader.integer(1, "least") if codec == INT8 else 0
     if codec == INT8 and not 1 <= least <= LARGEST_MAGNITUDE:
@@ -245,10 +262,10 @@ def decode_update(payload: bytes, shape_hash: int, size: int) -> dict[str, objec
         indices.append(place)
     if indices and indices[-1] >= size:
         raise Malformed("index")
-    values: list[Fraction]
+    values: list[Fraction | float]
     if codec == INT8:
         scale = float_to_fraction(scale_bits, BFLOAT16)
-        if scale < 0 or (count and not scale):  # OPEN: the sign of the scale is not ruled out in words
+        if scale <= 0:
             raise Malformed("scale")
         signs = reader.numbers(count, 1, "signs")
         magnitudes = [above + least for above in reader.rice(count, magnitude_rice, "magnitudes")]
@@ -257,7 +274,7 @@ def decode_update(payload: bytes, shape_hash: int, size: int) -> dict[str, objec
         values = [(1 - 2 * sign) * magnitude * scale for sign, magnitude in zip(signs, magnitudes, strict=True)]
     else:
         width, form = (2, BINARY16) if codec == FLOAT16 else (4, BINARY32)
-        values = [float_to_fraction(reader.integer(width, "values"), form) for _ in range(count)]
+        values = [read_float(reader.integer(width, "values"), form) for _ in range(count)]
     reader.end()
     return {**fields, "indices": indices, "values": values}
 
@@ -272,14 +289,13 @@ def encode_initialization(codec: int, shape_hash: int, version: int, tensors: li
             scale_bits = scale_of(values)
             body += little_endian(scale_bits, 2)
             body += bytes(value & 255 for value in quantize(values, scale_bits))
-        elif codec == FLOAT16:
-            body += b"".join(little_endian(fraction_to_float(value, BINARY16), 2) for value in values)
         else:
-            body += b"".join(little_endian(fraction_to_float(value, BINARY32), 4) for value in values)
+            width, form = (2, BINARY16) if codec == FLOAT16 else (4, BINARY32)
+            body += b"".join(little_endian(float_bits(value, form), width) for value in tensor)
     return with_crc(body)
 
 
-def decode_initialization(payload: bytes, shape_hash: int, tensor_sizes: list[int]) -> tuple[int, list[Fraction]]:
+def decode_initialization(payload: bytes, shape_hash: int, tensor_sizes: list[int]) -> tuple[int, list[Fraction | float]]:
     """Version and values."""
     reader = Reader(payload)
     first = reader.integer(1, "format")
@@ -288,18 +304,16 @@ def decode_initialization(payload: bytes, shape_hash: int, tensor_sizes: list[in
     if reader.integer(2, "shape") != shape_hash:
         raise Malformed("shape")
     version = reader.varint("version")
-    values: list[Fraction] = []
+    values: list[Fraction | float] = []
     for count in tensor_sizes:
         if first & 15 == INT8:
             scale = float_to_fraction(reader.integer(2, "scale"), BFLOAT16)
-            if scale < 0:
+            if scale <= 0:
                 raise Malformed("scale")
             levels = [reader.integer(1, "values") for _ in range(count)]
-            if 128 in levels:  # OPEN: signed bytes reach -128, magnitudes of an update only 127
-                raise Malformed("values")
             values += [(level - 256 * (level > 127)) * scale for level in levels]
         else:
             width, form = (2, BINARY16) if first & 15 == FLOAT16 else (4, BINARY32)
-            values += [float_to_fraction(reader.integer(width, "values"), form) for _ in range(count)]
+            values += [read_float(reader.integer(width, "values"), form) for _ in range(count)]
     reader.end()
     return version, values

@@ -1,5 +1,6 @@
 """The broker as shipped: rights by topic, limits, and what it keeps. Every test talks to a real one."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from parts import needs
-from peer import DEADLINE_S, MQTT5, MQTT311, Message, Peer
 from tegu import topics
 
 import broker_config
 from experiments import broker, broker_folder
 from experiments.broker import RunningBroker
+from tests.parts import needs
+from tests.peer import DEADLINE_S, MQTT5, MQTT311, Message, Peer
 
 NAMES = ("coordinator", "join", "labels", "room-1", "room-2")
 USERS = {name: name for name in NAMES}
@@ -164,7 +165,7 @@ def test_a_last_will_is_published_and_retained(either: RunningBroker) -> None:
         room = Peer(either, "room-1", will=(state, b"lost"))
         room.publish(state, b"ready", retained=True)
         assert watcher.next() == Message(state, b"ready", False)
-        room.vanish()
+        room.leave()
         assert watcher.next() == Message(state, b"lost", False)
     with Peer(either, "coordinator") as later:
         later.subscribe(state)
@@ -326,6 +327,16 @@ def hung_up(link: socket.socket) -> bool:
         return True
 
 
+@contextlib.contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """The command's process, which does not outlive the block."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 STARTS_AND_WAITS = """
 import sys
 from pathlib import Path
@@ -341,7 +352,7 @@ def test_a_broker_ends_with_the_process_that_started_it(tmp_path: Path, kind: st
     if kind == "mosquitto":
         needs("mosquitto")
     command = [sys.executable, "-c", STARTS_AND_WAITS, str(tmp_path), kind]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+    with running(command) as parent:
         assert parent.stdout is not None
         port = int(parent.stdout.readline())
         with socket.create_connection((broker_folder.HOST, port), DEADLINE_S) as link:
@@ -358,7 +369,7 @@ def test_the_command_says_how_to_connect_and_ends_when_told(kind: str, how: int,
     users.write_text("# the building\ncoordinator:secret\n\n")
     arguments = ["broker", "--port", "0", "--kind", kind, "--users", str(users), "--user", "room-1:room-1"]
     command = [sys.executable, "-m", "tegu_command", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with running(command) as process:
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(5)]
         address = re.search(r"MQTT on 127\.0\.0\.1:(\d+)", said[1])

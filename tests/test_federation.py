@@ -48,6 +48,7 @@ rounds = {rounds}
 quorum = {quorum}
 deadline_s = 30
 algorithm = "{algorithm}"
+schedule = "cosine"
 """
 
 

@@ -83,14 +83,17 @@ class Learner:
         return _loss(self.model, self.predict_one(x), y)
 
     def learn_one(self, x: "Row", y: "int | Row") -> float:
-        """One step down the gradient of one sample's loss; returns the loss before the step."""
+        """One step down the gradient of one sample's loss; returns the loss before the step.
+
+        ArithmeticError if that loss is not finite; nothing has changed then.
+        """
         self._check(x, y)
         if self.normaliser is not None:
             self.normaliser.learn(x)
         out = self.predict_one(x)
         loss = _loss(self.model, out, y)
         if not loss - loss == 0.0:
-            raise ValueError("the loss is not finite: the weights or the sample are out of bounds")
+            raise ArithmeticError("the loss is not finite: the weights have diverged")
         delta, before = self.deltas
         self._output_delta(out, y, delta)
         for at in range(len(self.model.layers) - 1, -1, -1):

@@ -28,6 +28,7 @@ from .wire.messages import Ack, Manifest, Round, State
 from .wire.update import decode_update, encode_update
 
 RESEND_S = 20  # an update without an ack is sent again after this long
+RESIDUAL_VERSIONS = 64  # what has waited longer to be accepted is stale, and dropped
 CHUNK_BYTES = 1024
 
 TYPE_CHECKING = False
@@ -64,7 +65,7 @@ class Session:
         self.learner: Learner | None = None  # adapted weights: what the room uses
         self.version = 0  # of the initialization in hand; 0 is none
         self.learning = False
-        self.learned = 0  # samples of this round
+        self.learned = 0  # samples since the last update
         self.bad = 0
         self.accepted = 0
         self.diverged = 0
@@ -72,7 +73,11 @@ class Session:
         self._base: "Floats | None" = None  # the initialization
         self._residual: "Floats | None" = None  # shared parameters: learned but not yet accepted
         self._round: Round | None = None
-        self._answered = 0  # version that this device has answered
+        self._answered = 0  # the version to which this device has contributed
+        self._tried = 0  # the round in which it last began to learn
+        self._top_p = 0.0  # percent, of the round in which it learns
+        self._kept_at = 0  # version at which something of this device was last accepted
+        self._refused = False
         self._sequence = 0
         self._pending: "bytearray | None" = None
         self._pending_key = (0, 0, 0)
@@ -84,11 +89,11 @@ class Session:
 
     def will(self) -> "tuple[str, bytes]":
         """(topic, payload) of the last will, to be retained: this device is lost."""
-        return self._topic("state"), State(state="lost", boot=self.boot).encode()
+        return self._topic("state"), self._state("lost")
 
     def connected(self) -> "Effects":
         """The link is up: announce, listen, and send again what has no ack."""
-        effects: "Effects" = [("publish", self._topic("state"), State(state="ready", boot=self.boot).encode(), 1, True)]
+        effects = self._say("ready")
         if self.thing is not None:
             effects.append(("publish", self._topic("thing"), self.thing, 1, True))
         for topic in (
@@ -103,8 +108,7 @@ class Session:
 
     def leaving(self, state: str = "offline", wakes_s: int = 0) -> "Effects":
         """Say good-bye before a planned disconnect: offline, or sleeping until wakes_s."""
-        payload = State(state=state, boot=self.boot, wakes_s=wakes_s).encode()
-        return [("publish", self._topic("state"), payload, 1, True)]
+        return self._say(state, wakes_s)
 
     def received(self, topic: str, payload: bytes) -> "Effects":
         """A message of a subscription."""
@@ -138,7 +142,11 @@ class Session:
         """
         if self.learner is None:
             return []
-        self.learner.learn_one(x, y)
+        try:
+            self.learner.learn_one(x, y)
+        except ArithmeticError:
+            self._diverge()
+            return []
         if not self.learning:
             return []
         self.learned += 1
@@ -176,6 +184,12 @@ class Session:
     def _topic(self, kind: str, what: str = "") -> str:
         return topics.device(self.site, self.device, kind, what)
 
+    def _state(self, state: str, wakes_s: int = 0, why: str = "") -> bytes:
+        return State(state=state, boot=self.boot, model=self.model_name, wakes_s=wakes_s, why=why).encode()
+
+    def _say(self, state: str, wakes_s: int = 0, why: str = "") -> "Effects":
+        return [("publish", self._topic("state"), self._state(state, wakes_s, why), 1, True)]
+
     def _on_manifest(self, payload: bytes) -> "Effects":
         if not payload:
             return []
@@ -185,13 +199,14 @@ class Session:
         if self.manifest is not None and manifest.version < self.manifest.version:
             raise WireError("version: older than what this device has")
         if self.manifest is not None and manifest.version == self.manifest.version:
-            self.manifest = manifest
-            return []
+            if manifest.sha256 == self.manifest.sha256:
+                self.manifest = manifest
+                return []
+            self.version = 0  # a coordinator that began anew: other weights under the same number
         if self.free_heap_bytes and manifest.heap_bytes > self.free_heap_bytes:
             why = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
-            return [
-                ("publish", self._topic("state"), State(state="refused", boot=self.boot, why=why).encode(), 1, True)
-            ]
+            self._refused = True
+            return self._say("refused", 0, why)
         if self.model is None or self.model.spec != manifest.spec:
             try:
                 model = Model(manifest.spec)
@@ -202,8 +217,11 @@ class Session:
             self.model = model
             self.learner = self._base = self._residual = self._pending = None
             self.learning = False
+            self.learned = self.version = 0
         self.manifest = manifest
-        return self._fetch()
+        welcome = self._say("ready") if self._refused else []
+        self._refused = False
+        return welcome + self._fetch()
 
     def _fetch(self) -> "Effects":
         """Ask for the initialization, if the manifest's is not in hand."""
@@ -237,12 +255,15 @@ class Session:
         if version != self.manifest.version:
             raise WireError("version: not the manifest's")
         if self.learning:
-            self._keep()
+            self._keep()  # what is learned so far counts on: `learned` stays
+        else:
+            self.learned = 0
         self.learning = False
         self.version = version
         self._base = weights
-        if self._residual is None:
+        if self._residual is None or version - self._kept_at > RESIDUAL_VERSIONS:
             self._residual = array("f", bytes(4 * self.model.shared_size))
+            self._kept_at = version
         self.learner = Learner(self.model, array("f", weights), self.manifest.inner_step_size)
         topic = topics.model(self.site, self.model_name, "init")
         leave: "Effects" = [] if self.chunked else [("unsubscribe", topic)]  # else each new one would come twice
@@ -261,6 +282,8 @@ class Session:
             return []
         if self._pending is not None or r.version != self.version or self._answered == r.version:
             return []
+        if r.round_num == self._tried:
+            return []
         if r.invited and r.invited != self.device:
             return []
         drawn = crc32(("%s %d" % (self.device, r.round_num)).encode()) % 10000
@@ -268,7 +291,8 @@ class Session:
             return []
         self._restart()
         self.learning = True
-        self.learned = 0
+        self._tried = r.round_num
+        self._top_p = r.top_p
         return []
 
     def _restart(self) -> None:
@@ -291,20 +315,25 @@ class Session:
                     fine = False
                 at += 1
         if not fine:
-            for at in range(len(residual)):
-                residual[at] = 0.0
-            self.diverged += 1
-            self._restart()
+            self._diverge()
         return fine
 
+    def _diverge(self) -> None:
+        """Learning went out of bounds: back to the initialization, with nothing kept. The round goes on without us."""
+        self.learning = False
+        self.learned = 0
+        self.diverged += 1
+        if self._residual is not None:
+            for at in range(len(self._residual)):
+                self._residual[at] = 0.0
+        self._restart()
+
     def _finish(self) -> "Effects":
-        assert self.model is not None and self.manifest is not None and self._round is not None
-        assert self._residual is not None
+        assert self.model is not None and self.manifest is not None and self._residual is not None
         self.learning = False
         if not self._keep():
-            self._answered = self.version
             return []
-        indices = top_p(self._residual, self._round.top_p or self.manifest.top_p)
+        indices = top_p(self._residual, self._top_p or self.manifest.top_p)
         self._sequence += 1
         self._pending_key = (self.version, self.boot, self._sequence)
         self._pending = encode_update(
@@ -317,6 +346,7 @@ class Session:
             self._sequence,
             self.learned,
         )
+        self.learned = 0
         return self._send()
 
     def _send(self) -> "Effects":
@@ -327,15 +357,19 @@ class Session:
         return [("publish", self._topic("update", self.model_name), bytes(self._pending), 1, False)]
 
     def _on_ack(self, ack: Ack) -> "Effects":
+        effects: "Effects" = []
+        if ack.least_boot > self.boot:  # this device forgot how often it had started
+            self.boot = ack.least_boot + 1
+            effects = self._say("ready")
         if self._pending is None or (ack.boot, ack.sequence) != self._pending_key[1:]:
-            return []
+            return effects
         if ack.result in ("accepted", "duplicate") and self.model is not None and self._residual is not None:
             sent = decode_update(self._pending, self.model)
             subtract(self._residual, sent.indices, sent.values)
             self.accepted += 1
-        self._answered = self._pending_key[0]
+            self._answered = self._kept_at = self._pending_key[0]
         self._pending = None
-        return self._begin()
+        return effects + self._begin()
 
     def _on_coordinator(self, state: State) -> "Effects":
         """A new epoch is a coordinator that may not have seen what was sent to the one before."""

@@ -130,12 +130,14 @@ class Ack(Message):
         "boot": (int, 0),
         "sequence": (int, 0),
         "version": (int, ...),  # the current one
+        "least_boot": (int, 0),  # the highest boot number heard: one below it is from an earlier life
         "why": (str, ""),
     }
     result: str
     boot: int
     sequence: int
     version: int
+    least_boot: int
     why: str
 
 
@@ -146,10 +148,12 @@ class State(Message):
     FIELDS = {
         "state": (str, ...),  # ready, sleeping, offline, lost, refused; the coordinator: online, offline
         "boot": (int, 0),  # of the device; the coordinator's epoch
+        "model": (str, ""),  # that a device takes part in
         "wakes_s": (int, 0),
         "why": (str, ""),
     }
     state: str
     boot: int
+    model: str
     wakes_s: int
     why: str
