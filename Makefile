@@ -1,8 +1,9 @@
 # One file for everyday work. `make help` lists the targets.
 #
-# Nothing here needs root except installing the broker for `make test`. Everything Python goes into .venv, from a
-# lock with hashes, wheels only: no unpinned build tool is ever fetched. The two stamps inside .venv make a second
-# call do nothing until a lock or pyproject.toml changes; the test lock holds everything the demo's holds.
+# Nothing here needs root except installing the broker for `make test`. Everything Python goes into .venv,
+# from a lock with hashes, wheels only: no unpinned build tool is ever fetched. The two stamps inside .venv
+# make a second call do nothing until a lock or pyproject.toml changes; the test lock holds everything the
+# demo's holds.
 
 PYTHON ?= python3
 UV ?= uv
@@ -41,7 +42,7 @@ format: .venv/test-stamp  ## let ruff repair what it can
 	$(BIN)/ruff format .
 
 bench: .venv/test-stamp  ## figures, as ratios of interleaved runs
-	@for file in tests/bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+	@for file in $(wildcard tests/bench/*.py); do echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
 
 lock:  ## pin the newest allowed versions again (needs uv: pip install uv)
 	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements.lock pyproject.toml --extra demo -
@@ -74,8 +75,8 @@ clean:  ## remove .venv, caches and built files; reports of the demo stay
 	@$(PIP_INSTALL) $(PROJECT)
 	@touch .venv/demo-stamp $@
 
-# The tests start the real broker from broker_config/, each on a free port of its own. That Debian may start its own
-# one as a service, on 1883, neither helps nor harms them.
+# The tests start the real broker from broker_config/, each on a free port of its own. That Debian may start
+# its own one as a service, on 1883, neither helps nor harms them.
 parts:
 	@PATH="$$PATH:/usr/sbin"; if command -v mosquitto >/dev/null && command -v mosquitto_passwd >/dev/null; then :; \
 	else \

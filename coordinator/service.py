@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from tegu import topics
 from tegu.wire.messages import State
+
+from broker_config.link import client
 
 from .federation import Federation, Outgoing
 from .settings import Settings, load
@@ -38,13 +39,11 @@ class Service:
         self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
         self._republish = False
         self._stopping = False
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, self._link.user, clean_session=False, manual_ack=True)
-        self._client.username_pw_set(self._link.user, self._link.password or None)
+        self._client = client(self._link.user, self._link.password, clean_session=False, manual_ack=True)
         self._client.will_set(*self._state("offline"), 1, True)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_message = self._on_message
-        self._client.reconnect_delay_set(1, 30)
 
     def stop(self, *_: object) -> None:
         """Finish the batch in hand and leave."""

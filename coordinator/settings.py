@@ -9,6 +9,7 @@ A settings file is TOML; `tegu coordinator --help` lists the options of the comm
     user = "coordinator"             inner_step_size = 0.05                ...
 """
 
+import json
 import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -118,6 +119,17 @@ def load(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     return parse(tables, str(path))
+
+
+def to_toml(settings: Settings) -> str:
+    """A settings file that load() reads as these settings."""
+    lines = []
+    for title, section in (("coordinator", settings.link), ("model", settings.model), ("rounds", settings.rounds)):
+        lines.append(f"[{title}]")
+        for field in fields(section):
+            value = getattr(section, field.name)
+            lines.append(f"{field.name} = {json.dumps(str(value) if isinstance(value, Path) else value)}")
+    return "\n".join(lines) + "\n"
 
 
 def parse(tables: dict[str, Any], where: str) -> Settings:

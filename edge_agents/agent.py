@@ -20,12 +20,13 @@ from time import monotonic
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from tegu.session import Session
 from tegu.thing import describe
 from tegu.topics import check_id, parse
+
+from broker_config import link
 
 from .energy import modelled
 from .sources import Sample, Source
@@ -185,14 +186,12 @@ class Agent:
     # --- the link ---
 
     def _client(self) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, self.place.device, clean_session=True)
-        client.username_pw_set(self.place.device, self.place.password or None)
+        client = link.client(self.place.device, self.place.password)
         topic, payload = self.session.will()
         client.will_set(topic, payload, 1, True)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_message = self._on_message
-        client.reconnect_delay_set(1, 30)
         return client
 
     def _carry_out(self, client: mqtt.Client, effects: list[tuple[Any, ...]]) -> None:

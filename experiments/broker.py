@@ -128,7 +128,7 @@ class RunningBroker:
                 if len(answer) < 4 or answer[0] != CONNACK or answer[3] != 0:
                     return False
                 link.sendall(DISCONNECT)
-                # Until it has closed its end too: rumqttd may else mistake this farewell for the next client's.
+                # Until it has closed its end too: with rumqttd this farewell could else meet the next CONNECT.
                 while link.recv(256):
                     pass
                 return True
@@ -156,7 +156,7 @@ def start(folder: Path, users: Mapping[str, str], prefer: str | None = None, por
     """Start a broker that lets in `users` (name to password) and keeps its files in `folder`, made if missing.
 
     prefer: "mosquitto" or "embedded"; None: mosquitto if installed, else embedded. port 0: a free one.
-    Which rights a name has is in broker_config/acl: coordinator, join, labels, and any other is a device's id.
+    The acl gives rights to coordinator, join, labels and observer; any other name is a device's id.
     ValueError, FileNotFoundError: see `prepare`. OSError: it did not start, with its log.
     """
     probe = (f"probe-{secrets.token_hex(4)}", secrets.token_hex(16))
@@ -238,24 +238,25 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _serve(folder: Path, users: dict[str, str], kind: str | None, port: int) -> int:
-    made_up = "" if users else secrets.token_urlsafe(9)
-    users = users or {"coordinator": made_up}
-    with start(folder, users, kind, port) as broker:
-        sys.stdout.write(_how_to_connect(broker, list(users), made_up))
+    made_up = {} if users else {name: secrets.token_urlsafe(9) for name in ("coordinator", "observer")}
+    with start(folder, users or made_up, kind, port) as broker:
+        sys.stdout.write(_how_to_connect(broker, list(users or made_up), made_up))
         sys.stdout.flush()
         status = broker.wait()
         sys.stderr.write(f"tegu broker: the broker ended by itself ({status}); its log:\n{broker.log()}")
         return 1
 
 
-def _how_to_connect(broker: RunningBroker, names: list[str], made_up: str) -> str:
+def _how_to_connect(broker: RunningBroker, names: list[str], made_up: dict[str, str]) -> str:
     """Sentences for the screen. A password is shown only when it was made up for this run."""
     mqtt5 = "" if broker.port_mqtt5 == broker.port else f"; MQTT 5 on {broker.host}:{broker.port_mqtt5}"
-    password = made_up or "PASSWORD"
-    return f"""\
-{broker.note}
-MQTT on {broker.host}:{broker.port}{mqtt5}; for this machine only
-users: {", ".join(names)}{f" (password for this run: {made_up})" if made_up else ""}
-watch: mosquitto_sub -h {broker.host} -p {broker.port} -u {names[0]} -P {password} -t 'tegu/1/#' -v
-Ctrl-C ends it
-"""
+    lines = [
+        broker.note,
+        f"MQTT on {broker.host}:{broker.port}{mqtt5}; for this machine only",
+        f"users: {', '.join(names)}",
+        *(f"password of {name} for this run: {password}" for name, password in made_up.items()),
+    ]
+    if "observer" in names:  # watching under another name would throw its owner off
+        login = f"-u observer -P {made_up.get('observer', 'PASSWORD')}"
+        lines.append(f"watch: mosquitto_sub -h {broker.host} -p {broker.port} {login} -t 'tegu/1/#' -v")
+    return "\n".join([*lines, "Ctrl-C ends it", ""])

@@ -6,7 +6,6 @@ the retained topics, and its adaptation curve is drawn against a random start an
 """
 
 import argparse
-import json
 import logging
 import secrets
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from tegu.model import Model
 
+from coordinator.settings import to_toml
 from edge_agents import datasets
 from edge_agents.agent import Agent, Place, make_source
 from edge_agents.sources import Source
@@ -30,9 +30,8 @@ from .processes import Children
 from .results import Curve, DeviceRow, Result, RoundRow
 from .scoring import adaptation_curve
 from .screen import Screen
-from .tasks import TASKS, Cast, Task, split
+from .tasks import SITE, TASKS, Cast, Task, settings_of, split
 
-SITE = "demo"
 NEWCOMER = "newcomer"
 START_DEADLINE_S = 60.0  # for the first round to close
 ROUND_DEADLINE_S = 30.0  # without a closed round
@@ -133,37 +132,20 @@ def _data(options: Options, screen: Screen) -> Path | None:
 def _start_coordinator(
     options: Options, children: Children, folder: Path, running: broker.RunningBroker, password: str
 ) -> None:
-    learning = options.task.learning
-    tables: dict[str, dict[str, object]] = {
-        "coordinator": {
-            "site": SITE,
-            "host": running.host,
-            "port": running.port,
-            "password": password,
-            "checkpoint": str(folder / "coordinator.sqlite"),
-        },
-        "model": {
-            "name": options.task.name,
-            "spec": options.task.spec,
-            "seed": options.seed,
-            "first_bias": learning.first_bias,
-            "inner_step_size": learning.inner_step_size,
-            "samples": options.samples,
-            "top_p": options.top_p,
-        },
-        "rounds": {
-            "rounds": options.rounds,
-            "quorum": options.devices,
-            "deadline_s": 10.0,
-            "outer_step_size": learning.outer_step_size,
-            "schedule": learning.schedule,
-        },
-    }
-    lines = []
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    settings = settings_of(
+        options.task,
+        options.seed,
+        options.devices,
+        options.rounds,
+        options.samples,
+        options.top_p,
+        host=running.host,
+        port=running.port,
+        password=password,
+        checkpoint=folder / "coordinator.sqlite",
+    )
     config = folder / "coordinator.toml"
-    config.write_text("\n".join(lines), encoding="utf-8")
+    config.write_text(to_toml(settings), encoding="utf-8")
     children.start("coordinator", "tegu_command", ["coordinator", str(config)])
 
 
@@ -188,8 +170,14 @@ def _start_fedavg(options: Options, cast: Cast, children: Children, folder: Path
     """Train the model that Tegu is compared with, beside it; the file where its weights will be."""
     learning, out = options.task.learning, folder / "fedavg.f32"
     arguments = [str(out), "--spec", options.task.spec, "--seed", str(options.seed)]
-    arguments += ["--bias", str(learning.first_bias), "--rounds", str(options.rounds)]
-    arguments += ["--samples", str(options.samples), "--step", str(learning.inner_step_size)]
+    arguments += ["--bias", str(learning.first_bias), "--rounds"]
+    arguments += [
+        str(max(1, options.rounds // learning.fedavg_passes)),
+        "--samples",
+        str(options.samples),
+        "--step",
+        str(learning.inner_step_size),
+    ]
     arguments += ["--passes", str(learning.fedavg_passes)]
     for source in cast.devices:
         arguments += ["--source", source]
@@ -246,10 +234,14 @@ def _join(options: Options, cast: Cast, folder: Path, running: broker.RunningBro
 def _curves(options: Options, cast: Cast, learned: "array[float]", averaged: "array[float]") -> tuple[Curve, ...]:
     learning, model = options.task.learning, Model(options.task.spec)
     scratch = model.initial(options.seed + 1, learning.first_bias)
-    starts = (("Tegu", learned), ("FedAvg, fine-tuned", averaged), ("random start", scratch))
+    starts = (
+        ("Tegu", learned, learning.inner_step_size),
+        ("FedAvg, fine-tuned", averaged, learning.inner_step_size),
+        ("random start", scratch, learning.scratch_step),
+    )
     return tuple(
-        adaptation_curve(label, model, weights, learning.inner_step_size, cast.unseen, options.task.score_name)
-        for label, weights in starts
+        adaptation_curve(label, model, weights, step, cast.unseen, options.task.score_name)
+        for label, weights, step in starts
     )
 
 
@@ -293,7 +285,8 @@ def _result(
         seconds=seconds,
         notes=(
             f"Each curve is the mean over {len(cast.unseen)} adaptations; every sample was learned from once.",
-            f"FedAvg: the same devices, rounds and samples, {learning.fedavg_passes} local passes, dense, in memory.",
+            f"FedAvg: the same devices and as many steps, {learning.fedavg_passes} local passes a round, dense, in memory.",
+            f"Adaptation steps: {learning.inner_step_size:g}; of the random start {learning.scratch_step:g}, its best.",
             "Energy is modelled as an nRF52840 with BLE would spend it, not measured.",
         ),
     )
@@ -306,7 +299,7 @@ def _parse(arguments: list[str]) -> Options:
     parser.add_argument("--rounds", type=int, help="default: the task's")
     parser.add_argument("--samples", type=int, help="learned from by each device in a round; default: the task's")
     parser.add_argument("--top-p", type=float, default=10.0, help="percent of the parameters sent")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="with recorded rooms it also says which is left out")
     parser.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument("--broker", choices=("mosquitto", "embedded"), help="default: mosquitto if it is installed")
     parser.add_argument("--out", type=Path, help="report directory; default: tegu-report-TASK")

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from tegu import topics
 from tegu.model import Model
 from tegu.wire import WireError
 from tegu.wire.messages import Ack, Manifest, State
+
+from broker_config.link import client
 
 from .results import DeviceRow, RoundRow
 
@@ -131,8 +131,7 @@ class Tap:
 
     def __init__(self, host: str, port: int, password: str, site: str) -> None:
         self._queue: queue.Queue[Message] = queue.Queue()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, USER)
-        self._client.username_pw_set(USER, password)
+        self._client = client(USER, password)
         self._client.on_message = lambda _c, _u, message: self._queue.put((message.topic, bytes(message.payload)))
         self._client.on_connect = lambda client, *_: client.subscribe(topics.PREFIX + site + "/#", 1)
         self._address = host, port

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Schedule, Settings
 from edge_agents.rooms import Room, RoomSource, real_rooms, simulated_room
 from edge_agents.sources import Sample, Source
 
 from .results import ScoreName
 
+SITE = "demo"
 QUERY = 200  # held-out samples of a sine or a labelling
 
 
@@ -31,9 +34,10 @@ class Learning:
     samples: int
     rounds: int
     outer_step_size: float = 1.0
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     first_bias: float = 0.0
-    fedavg_passes: int = 5
+    scratch_step: float = 0.05  # of the random start: the one that was best for it
+    fedavg_passes: int = 1  # local passes; FedAvg gets as many steps in all as Tegu, in fewer rounds
 
 
 @dataclass(frozen=True)
@@ -55,35 +59,44 @@ class Task:
     cast: Callable[[int, int, Path | None], Cast]  # devices, seed, folder of real data
 
 
+def settings_of(
+    task: Task, seed: int, devices: int, rounds: int = 0, samples: int = 0, top_p: float = 10.0, **link: Any
+) -> Settings:
+    """The coordinator's settings for a task; rounds and samples 0 are the task's own. link: of LinkSettings."""
+    learning = task.learning
+    return Settings(
+        LinkSettings(**{"site": SITE, "checkpoint": Path(":memory:"), **link}),
+        ModelSettings(
+            name=task.name,
+            spec=task.spec,
+            seed=seed,
+            first_bias=learning.first_bias,
+            inner_step_size=learning.inner_step_size,
+            samples=samples or learning.samples,
+            top_p=top_p,
+        ),
+        RoundSettings(
+            rounds=rounds or learning.rounds,
+            quorum=devices,
+            deadline_s=10.0,
+            outer_step_size=learning.outer_step_size,
+            schedule=learning.schedule,
+        ),
+    )
+
+
 # --- presence --------------------------------------------------------------------------------------------------------
 
 STARTS = 8  # places in the unseen room's support from which adaptation is measured
 
 
-def recorded(folder: str, name: str) -> Source:
-    """The recorded room of that name."""
-    return RoomSource(_named(real_rooms(Path(folder)), name))
-
-
-def simulated(seed: str, number: str) -> Source:
-    """One room of the simulated building."""
-    return RoomSource(simulated_room(int(seed), int(number)))
-
-
-def _named(rooms: list[Room], name: str) -> Room:
-    for room in rooms:
-        if room.name == name:
-            return room
-    raise ValueError(f"no recorded room {name!r}; there are {', '.join(room.name for room in rooms)}")
-
-
-def presence(count: int, seed: int, folder: Path | None) -> Cast:
-    """With real data one recorded room is left out, by seed; the others take part beside simulated ones."""
+def presence(count: int, seed: int, folder: Path | None, left_out: int | None = None) -> Cast:
+    """With real data one recorded room is left out (by number, else by seed); the others and simulated ones take part."""
     rooms = real_rooms(folder) if folder else []
     names: list[str] = []
     if rooms:
-        unseen = rooms.pop(seed % len(rooms))
-        names = [f"experiments.tasks:recorded?folder={folder}&name={room.name}" for room in rooms][:count]
+        unseen = rooms.pop((seed if left_out is None else left_out) % len(rooms))
+        names = [f"room?folder={folder}&name={room.name}" for room in rooms][:count]
         note = (
             f"{len(names)} recorded rooms and {count - len(names)} SIMULATED rooms took part; "
             f"{unseen.name} is a recorded room and did not."
@@ -91,7 +104,7 @@ def presence(count: int, seed: int, folder: Path | None) -> Cast:
     else:
         unseen = simulated_room(seed, 0)
         note = f"No recorded rooms were at hand: all {count} rooms, and the room that did not take part, are SIMULATED."
-    names += [f"experiments.tasks:simulated?seed={seed}&number={n}" for n in range(1, count - len(names) + 1)]
+    names += [f"simulated?seed={seed}&number={n}" for n in range(1, count - len(names) + 1)]
     step = max(1, unseen.support_rows // STARTS)
     starts = tuple(_from(unseen, at * step) for at in range(STARTS))
     return Cast(tuple(names), starts, note)
@@ -125,7 +138,7 @@ class Sine(Drawn):
         self._phase = self.random.uniform(0.0, math.pi)
         self._query = [self._at(2 * i / (QUERY - 1) - 1) for i in range(QUERY)]
 
-    def next_support(self, wanted: int | None) -> Sample | None:
+    def next_support(self, wanted: int | None) -> Sample | None:  # noqa: ARG002
         return self._at(self.random.uniform(-1.0, 1.0))
 
     def _at(self, x: float) -> Sample:
@@ -205,7 +218,7 @@ TASKS = {
             "Is someone in the room?",
             "11 | dense 24 tanh | dense 16 tanh | dense 2 softmax",
             "balanced accuracy",
-            Learning(inner_step_size=0.05, samples=32, rounds=60),
+            Learning(inner_step_size=0.04, samples=60, rounds=120, first_bias=1.0, scratch_step=0.08, fedavg_passes=5),
             presence,
         ),
         Task(
@@ -213,7 +226,7 @@ TASKS = {
             "A sine from a few points",
             "1 | dense 32 tanh | dense 32 tanh | dense 1 linear",
             "mean squared error",
-            Learning(inner_step_size=0.04, samples=32, rounds=120, first_bias=1.0, fedavg_passes=1),
+            Learning(inner_step_size=0.05, samples=32, rounds=400, first_bias=1.0),
             sine,
         ),
         Task(
@@ -221,7 +234,7 @@ TASKS = {
             "Three digits never seen",
             "64 | dense 32 tanh | dense 3 softmax",
             "accuracy",
-            Learning(inner_step_size=0.05, samples=15, rounds=40, fedavg_passes=1),
+            Learning(inner_step_size=0.05, samples=15, rounds=60),
             digits,
         ),
     )

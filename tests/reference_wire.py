@@ -13,6 +13,7 @@ from fractions import Fraction
 FLOAT32, FLOAT16, INT8 = 0, 1, 2
 LARGEST_MAGNITUDE = 127
 LARGEST_RICE = 15  # half a byte
+TOO_LARGE = Fraction(2) ** 128 * (1 - Fraction(1, 2**25))  # what a float32 rounds to infinity
 COUNTERS = ("version", "boot", "sequence", "samples", "count")
 
 
@@ -242,7 +243,7 @@ def decode_update(payload: bytes, shape_hash: int, size: int) -> dict[str, objec
         raise Malformed("codec")
     rice = reader.integer(1, "rice")
     gap_rice, magnitude_rice = rice >> 4, rice & 15
-    if codec != INT8 and magnitude_rice:
+    if magnitude_rice > (6 if codec == INT8 else 0):  # magnitudes have 7 bits: 7 is never fewer bits than 6
         raise Malformed("rice")
     if reader.integer(2, "shape") != shape_hash:
         raise Malformed("shape")
@@ -272,6 +273,8 @@ def decode_update(payload: bytes, shape_hash: int, size: int) -> dict[str, objec
         if max(magnitudes, default=0) > LARGEST_MAGNITUDE:
             raise Malformed("magnitudes")
         values = [(1 - 2 * sign) * magnitude * scale for sign, magnitude in zip(signs, magnitudes, strict=True)]
+        if max(map(abs, values), default=0) >= TOO_LARGE:
+            raise Malformed("values")
     else:
         width, form = (2, BINARY16) if codec == FLOAT16 else (4, BINARY32)
         values = [read_float(reader.integer(width, "values"), form) for _ in range(count)]
@@ -295,7 +298,9 @@ def encode_initialization(codec: int, shape_hash: int, version: int, tensors: li
     return with_crc(body)
 
 
-def decode_initialization(payload: bytes, shape_hash: int, tensor_sizes: list[int]) -> tuple[int, list[Fraction | float]]:
+def decode_initialization(
+    payload: bytes, shape_hash: int, tensor_sizes: list[int]
+) -> tuple[int, list[Fraction | float]]:
     """Version and values."""
     reader = Reader(payload)
     first = reader.integer(1, "format")
@@ -310,8 +315,10 @@ def decode_initialization(payload: bytes, shape_hash: int, tensor_sizes: list[in
             scale = float_to_fraction(reader.integer(2, "scale"), BFLOAT16)
             if scale <= 0:
                 raise Malformed("scale")
-            levels = [reader.integer(1, "values") for _ in range(count)]
-            values += [(level - 256 * (level > 127)) * scale for level in levels]
+            levels = [(reader.integer(1, "values") ^ 128) - 128 for _ in range(count)]
+            if max(map(abs, levels)) * scale >= TOO_LARGE:
+                raise Malformed("values")
+            values += [level * scale for level in levels]
         else:
             width, form = (2, BINARY16) if first & 15 == FLOAT16 else (4, BINARY32)
             values += [read_float(reader.integer(width, "values"), form) for _ in range(count)]

@@ -20,7 +20,7 @@ from experiments.broker import RunningBroker
 from tests.parts import needs
 from tests.peer import DEADLINE_S, MQTT5, MQTT311, Message, Peer
 
-NAMES = ("coordinator", "join", "labels", "room-1", "room-2")
+NAMES = ("coordinator", "join", "labels", "observer", "room-1", "room-2")
 USERS = {name: name for name in NAMES}
 KINDS = ("mosquitto", "embedded")
 
@@ -47,6 +47,7 @@ WRITES = {
     "coordinator": ALL_TOPICS,
     "join": JOINS,
     "labels": {device(name, "label") for name in NAMES if name != "labels"},
+    "observer": set(),
     "room-1": {
         device("room-1", "state"),
         device("room-1", "thing"),
@@ -60,6 +61,7 @@ READS = {
     "coordinator": ALL_TOPICS,
     "join": set(),
     "labels": set(),
+    "observer": {topic for topic in ALL_TOPICS if "/device/observer/" not in topic},
     "room-1": {
         STATE,
         *MODELS,
@@ -366,7 +368,7 @@ def test_the_command_says_how_to_connect_and_ends_when_told(kind: str, how: int,
     if kind == "mosquitto":
         needs("mosquitto")
     users = tmp_path / "users"
-    users.write_text("# the building\ncoordinator:secret\n\n")
+    users.write_text("# the building\ncoordinator:secret\nobserver:secret\n\n")
     arguments = ["broker", "--port", "0", "--kind", kind, "--users", str(users), "--user", "room-1:room-1"]
     command = [sys.executable, "-m", "tegu_command", *arguments]
     with running(command) as process:
@@ -378,5 +380,6 @@ def test_the_command_says_how_to_connect_and_ends_when_told(kind: str, how: int,
             os.kill(process.pid, how)
             assert process.wait(DEADLINE_S) == 0
             assert hung_up(link)
-    assert said[2] == "users: coordinator, room-1\n"
+    assert said[2] == "users: coordinator, observer, room-1\n"
+    assert "-u observer -P PASSWORD" in said[3]
     assert not any("secret" in line for line in said)

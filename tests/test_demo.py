@@ -71,7 +71,7 @@ def test_the_demo_runs_to_its_report_and_leaves_nothing_behind(tmp_path: Path, k
     devices = list(csv.DictReader((tmp_path / "out" / "devices.csv").open()))
     assert [row["updates"] for row in devices] == ["4"] * 3
     assert sum(int(row["bytes_up"]) for row in rounds) == sum(int(row["bytes_up"]) for row in devices)
-    assert json.loads((tmp_path / "out" / "settings.json").read_text())["seed"] == 1
+    assert json.loads((tmp_path / "out" / "settings.json").read_text())["seed"] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -3,25 +3,27 @@
 import signal
 import subprocess
 import sys
-import threading
 import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
+from tegu.model import Model
+from tegu.wire.initialization import decode_init
+from tegu.wire.messages import Ack
 
+from coordinator.settings import load
 from edge_agents.agent import Agent, Place
 from edge_agents.fleet import Fleet
 from edge_agents.sources import Sample, Source
 from experiments import broker
 from experiments.observer import USER, Observer, Tap
 from experiments.results import RoundRow
-from tegu.model import Model
-from tegu.wire.initialization import decode_init
-from tegu.wire.messages import Ack
+from experiments.simulation import Simulation
 
 from .parts import needs
 
@@ -240,6 +242,14 @@ def test_a_broker_killed_within_a_round_ends_with_the_same_initialization_to_the
             slow.release()
             here.watch("finished")
     assert here.init == expected
+
+
+def test_a_simulated_federation_ends_with_the_same_initialization_to_the_bit(tmp_path: Path) -> None:
+    expected = undisturbed(tmp_path / "mqtt", 4)
+    settings = load(tmp_path / "mqtt" / "coordinator.toml")
+    settings = replace(settings, link=replace(settings.link, checkpoint=Path(":memory:")))
+    weights = Simulation(settings, {name: Line(n) for n, name in enumerate(DEVICES)}).run()
+    assert decode_init(expected, Model(SPEC)) == (5, weights)
 
 
 def test_tinyreptile_asks_one_device_a_round_in_turn(tmp_path: Path) -> None:

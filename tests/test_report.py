@@ -24,10 +24,12 @@ pytest.importorskip("rich")
 
 from rich.console import Console
 
-from experiments.report import Line as ChartLine
-from experiments.report import apart, chart, compared, page, rounds_axis, steps, value_axis, write
+from experiments.charts import Line as ChartLine
+from experiments.charts import apart, chart, rounds_axis, steps, value_axis
+from experiments.report import page, write
 from experiments.results import Curve, DeviceRow, Result, RoundRow, bytes_text, joules_text, number_text
 from experiments.screen import Screen, sparkline
+from experiments.sentences import compared
 
 NAMES = {"index.html", "rounds.csv", "devices.csv", "curves.csv", "settings.json"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -24,7 +24,7 @@ def error_of(kind, call, *arguments):
         call(*arguments)
     except kind as error:
         return str(error)
-    raise AssertionError("no %s was raised" % kind.__name__)
+    raise AssertionError(f"no {kind.__name__} was raised")
 
 
 class Numbers:

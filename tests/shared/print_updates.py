@@ -8,7 +8,6 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, HERE + "/../../mcu_firmware/lib")
 
 from given import Numbers, delta  # noqa: E402
-
 from tegu.model import Model  # noqa: E402
 from tegu.sparse import top_p  # noqa: E402
 from tegu.wire.update import decode_update, encode_update  # noqa: E402
@@ -30,7 +29,9 @@ def main():
         indices = top_p(values, (1.0, 5.0, 10.0, 25.0, 100.0)[numbers.below(5)])
         payload = encode_update(model, values, indices, numbers.below(3), 1 + number, number * 37, number, 32)
         update = decode_update(payload, model)
-        assert encode_update(model, values, update.indices, update.codec, 1 + number, number * 37, number, 32) == payload
+        assert (
+            encode_update(model, values, update.indices, update.codec, 1 + number, number * 37, number, 32) == payload
+        )
         print(hexlify(payload).decode(), hexlify(bytes(update.values)).decode())
 
 

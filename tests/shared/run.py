@@ -30,7 +30,7 @@ def run(file):
             failed += 1
             print("FAILED", file, name)
             report(error)
-    print("%s: %d tests, %d failed" % (file, done, failed))
+    print(f"{file}: {done} tests, {failed} failed")
     return failed or not done
 
 

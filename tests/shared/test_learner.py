@@ -4,7 +4,6 @@ from array import array
 from math import log, sqrt
 
 from given import Numbers, error_of
-
 from tegu.learner import Learner, Normaliser
 from tegu.model import Model
 
@@ -14,7 +13,7 @@ def learner(spec, weights, inner_step_size):
 
 
 def near(got, wanted, tolerance=1e-6):
-    return len(got) == len(wanted) and all(abs(a - b) <= tolerance for a, b in zip(got, wanted))
+    return len(got) == len(wanted) and all(abs(got[i] - wanted[i]) <= tolerance for i in range(len(wanted)))
 
 
 def test_a_linear_unit():
@@ -147,8 +146,9 @@ def test_a_bad_sample_with_a_class_is_refused_before_any_change():
 
 def test_a_bad_sample_with_numbers_is_refused_before_any_change():
     nan, infinite = float("nan"), float("inf")
-    samples = [([1.0, 1.0], y) for y in ([], [1.0], [1.0, 2.0, 3.0], [nan, 1.0], [1.0, infinite])]
-    refused("2 | dense 3 tanh | dense 2 linear", samples + [([nan, 1.0], [1.0, 1.0]), ([1.0], [1.0, 1.0])])
+    samples = [([nan, 1.0], [1.0, 1.0]), ([1.0], [1.0, 1.0])]
+    samples += [([1.0, 1.0], y) for y in ([], [1.0], [1.0, 2.0, 3.0], [nan, 1.0], [1.0, infinite])]
+    refused("2 | dense 3 tanh | dense 2 linear", samples)
 
 
 def test_a_class_where_numbers_are_wanted_is_refused():

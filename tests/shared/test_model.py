@@ -3,7 +3,6 @@
 from binascii import hexlify
 
 from given import error_of
-
 from tegu.model import Model
 
 # Worked out with whole numbers and fractions apart from Model, rounded once to float32.
@@ -42,7 +41,13 @@ def test_blanks_do_not_change_the_model():
 
 
 def test_every_part_of_the_spec_is_in_the_hash():
-    specs = ("3 | dense 2 linear", "2 | dense 2 linear", "3 | dense 3 linear", "3 | dense 2 tanh", "3 | dense 2 linear local")
+    specs = (
+        "3 | dense 2 linear",
+        "2 | dense 2 linear",
+        "3 | dense 3 linear",
+        "3 | dense 2 tanh",
+        "3 | dense 2 linear local",
+    )
     assert len({Model(spec).shape_hash for spec in specs}) == len(specs)
 
 

@@ -3,7 +3,6 @@
 from array import array
 
 from given import Numbers, delta, error_of
-
 from tegu.sparse import subtract, top_p
 
 
@@ -76,7 +75,7 @@ def test_the_chosen_are_as_large_as_a_sort_would_find():
             k = -int(-(size * percent) // 100)
             order = sorted((abs(value) for value in values), reverse=True)
             assert len(indices) == min(k, sum(1 for value in values if value))
-            assert all(a < b for a, b in zip(indices, indices[1:]))
+            assert all(indices[i] < indices[i + 1] for i in range(len(indices) - 1))
             inside = set(indices)
             outside = max([abs(values[i]) for i in range(size) if i not in inside] + [0.0])
             least = min(abs(values[i]) for i in indices)

@@ -1,7 +1,6 @@
 """Topics are built and parsed as the table in tegu.topics has them."""
 
 from given import error_of
-
 from tegu import topics
 
 
@@ -24,7 +23,15 @@ def test_every_topic_that_is_built_is_parsed_back():
 
 
 def test_a_topic_of_others_is_none():
-    for topic in ("", "tegu", "tegu/1/", "tegu/2/a/device/b/state", "$SYS/uptime", "tegu/1/a/coordinator", "tegu/1/a/else/b/c"):
+    for topic in (
+        "",
+        "tegu",
+        "tegu/1/",
+        "tegu/2/a/device/b/state",
+        "$SYS/uptime",
+        "tegu/1/a/coordinator",
+        "tegu/1/a/else/b/c",
+    ):
         assert topics.parse(topic) is None, topic
 
 

@@ -4,7 +4,6 @@ from array import array
 from binascii import hexlify, unhexlify
 
 from given import error_of, floats, vectors
-
 from tegu.model import Model
 from tegu.wire import WireError, messages
 from tegu.wire.bits import from_half, to_half
@@ -16,8 +15,9 @@ def test_an_update_is_encoded_to_the_golden_bytes():
     for row in vectors("updates.json"):
         model = Model(row["spec"])
         values = array("f", bytes(4 * model.shared_size))
-        for i, value in zip(row["delta_indices"], floats(row["delta_values"])):
-            values[i] = value
+        sent = floats(row["delta_values"])
+        for at in range(len(sent)):
+            values[row["delta_indices"][at]] = sent[at]
         payload = encode_update(model, values, array("H", row["delta_indices"]), row["codec"], *row["counters"])
         assert hexlify(payload).decode() == row["hex"], row["note"]
 

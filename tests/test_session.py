@@ -1,0 +1,654 @@
+"""A session alone: what goes in, what comes out, with numbers worked by hand.
+
+The model is one weight w and one bias b. From w = 1, b = 0 the sample x = 2, y = 1 predicts 2, which is 1 too much; a step
+of 0.5 moves w by -0.5 x 1 x 2 = -1 and b by -0.5 x 1 = -0.5: the delta is (-1, -0.5). At 50 percent one entry is sent: w.
+"""
+
+import hashlib
+import json
+from array import array
+from typing import Any
+
+import pytest
+from tegu import topics
+from tegu.model import Model
+from tegu.session import CHUNK_BYTES, RESEND_S, Session
+from tegu.wire import CODECS
+from tegu.wire.initialization import encode_init
+from tegu.wire.messages import Ack, Manifest, Round, State
+from tegu.wire.update import Update, decode_update
+
+ONE = Model("1 | dense 1 linear")
+WIDE = Model("300 | dense 2 linear")  # 602 weights: 2,416 bytes and a header as float32, three chunks
+STATE = topics.device("home", "a", "state")
+UPDATE = topics.device("home", "a", "update", "m")
+ACK = topics.device("home", "a", "ack", "m")
+MANIFEST, ROUND, INIT = (topics.model("home", "m", kind) for kind in ("manifest", "round", "init"))
+SAMPLE = ([2.0], [1.0])  # see above
+
+
+def initialization(weights: list[float], version: int, model: Model = ONE) -> bytes:
+    return bytes(encode_init(model, array("f", weights), version))
+
+
+def manifest(blob: bytes, version: int, shape: Model = ONE, **changes: Any) -> bytes:
+    fields: dict[str, Any] = {
+        "model": "m",
+        "spec": shape.spec,
+        "hash": shape.shape_hash,
+        "version": version,
+        "bytes": len(blob),
+        "sha256": hashlib.sha256(blob).hexdigest(),
+        "chunks": -(-len(blob) // CHUNK_BYTES),
+        "codec": "f32",
+        "inner_step_size": 0.5,
+        "samples": 1,
+        "top_p": 50.0,
+    }
+    return Manifest(**{**fields, **changes}).encode()
+
+
+def a_round(number: int, version: int, **changes: Any) -> bytes:
+    fields = {"round_num": number, "version": version, "opens_s": 0, "closes_s": 60, "quorum": 2, **changes}
+    return Round(**fields).encode()
+
+
+def ack(result: str, sequence: int, boot: int = 1, version: int = 1) -> bytes:
+    return Ack(result=result, boot=boot, sequence=sequence, version=version).encode()
+
+
+def a_session(**options: Any) -> Session:
+    return Session("home", "a", "m", options.pop("boot", 1), **options)
+
+
+def given(session: Session, version: int, weights: list[float], **changes: Any) -> Session:
+    """The session after manifest, initialization and round of a version."""
+    blob = initialization(weights, version)
+    session.received(MANIFEST, manifest(blob, version, **changes))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(version, version))
+    return session
+
+
+def sent(effects: list[tuple[Any, ...]]) -> Update:
+    """The one update among effects."""
+    ((_, topic, payload, qos, retain),) = [effect for effect in effects if effect[0] == "publish"]
+    assert (topic, qos, retain) == (UPDATE, 1, False)
+    return decode_update(payload, ONE)
+
+
+def entries(update: Update) -> dict[int, float]:
+    return dict(zip(update.indices, update.values, strict=True))
+
+
+# --- birth, will, leaving ---
+
+
+def test_the_will_says_lost_with_this_boot_number() -> None:
+    topic, payload = a_session(boot=7).will()
+    state = State.decode(payload)
+    assert (topic, state.state, state.boot) == (STATE, "lost", 7)
+
+
+def test_a_birth_is_retained_before_anything_is_subscribed() -> None:
+    (kind, topic, payload, qos, retain), *rest = a_session(boot=7).connected()
+    assert (kind, topic, qos, retain) == ("publish", STATE, 1, True)
+    assert (State.decode(payload).state, State.decode(payload).boot) == ("ready", 7)
+    assert rest == [
+        ("subscribe", "tegu/1/home/coordinator/state"),
+        ("subscribe", ACK),
+        ("subscribe", "tegu/1/home/device/a/label"),
+        ("subscribe", ROUND),
+        ("subscribe", MANIFEST),
+    ]
+
+
+def test_a_thing_description_is_retained_behind_the_birth() -> None:
+    assert a_session(thing=b"{}").connected()[1] == ("publish", "tegu/1/home/device/a/thing", b"{}", 1, True)
+
+
+@pytest.mark.parametrize(("state", "wakes_s"), [("offline", 0), ("sleeping", 1_900_000_000)])
+def test_leaving_says_where_to_and_until_when(state: str, wakes_s: int) -> None:
+    ((kind, topic, payload, qos, retain),) = a_session(boot=3).leaving(state, wakes_s)
+    said = State.decode(payload)
+    assert (kind, topic, qos, retain) == ("publish", STATE, 1, True)
+    assert (said.state, said.boot, said.wakes_s) == (state, 3, wakes_s)
+
+
+@pytest.mark.parametrize(("site", "device", "model"), [("Home", "a", "m"), ("home", "a/b", "m"), ("home", "a", "")])
+def test_names_that_cannot_stand_in_a_topic_are_an_error(site: str, device: str, model: str) -> None:
+    with pytest.raises(ValueError, match="a-z, 0-9"):
+        Session(site, device, model, 1)
+
+
+# --- from the manifest to the ack ---
+
+
+def test_a_life_from_manifest_to_ack() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    assert session.received(MANIFEST, manifest(blob, 1)) == [("subscribe", INIT)]
+    assert session.received(INIT, blob) == [("unsubscribe", INIT)]
+    assert not session.learning
+    assert session.received(ROUND, a_round(1, 1)) == []
+    assert session.learning
+    update = sent(session.sample(*SAMPLE))
+    assert update.key() == (1, 1, 1)
+    assert (update.samples, entries(update)) == (1, {0: -1.0})
+    assert not session.learning
+    assert session.received(ACK, ack("accepted", 1)) == []
+    assert (session.version, session.accepted, session.bad) == (1, 1, 0)
+
+
+def test_it_learns_as_many_samples_as_the_manifest_says() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], samples=3, top_p=100.0)
+    assert session.sample([2.0], [1.0]) == []  # w = 0, b = -0.5
+    assert session.sample([0.0], [0.5]) == []  # one too little: b = 0
+    update = sent(session.sample([0.0], [1.0]))  # one too little: b = 0.5
+    assert (update.samples, entries(update)) == (3, {0: -1.0, 1: 0.5})
+
+
+def test_the_order_round_manifest_init_serves_as_well() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    assert session.received(ROUND, a_round(1, 1)) == []
+    assert session.received(MANIFEST, manifest(blob, 1)) == [("subscribe", INIT)]
+    assert not session.learning
+    session.received(INIT, blob)
+    assert session.learning
+
+
+def test_the_round_can_ask_for_another_share() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    session.received(MANIFEST, manifest(blob, 1))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(1, 1, top_p=100.0))
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0, 1: -0.5}
+
+
+def test_a_sample_outside_of_a_round_adapts_the_room_and_sends_nothing() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    session.received(MANIFEST, manifest(blob, 1))
+    session.received(INIT, blob)
+    assert session.sample(*SAMPLE) == []
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == [0.0, -0.5]
+    session.received(ROUND, a_round(1, 1))  # a round starts from the initialization
+    assert session.learner.weights.tolist() == [1.0, 0.0]
+
+
+def test_a_sample_before_there_is_an_initialization_is_nothing() -> None:
+    assert a_session().sample(*SAMPLE) == []
+
+
+def test_a_bad_sample_is_an_error_and_does_not_count() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    with pytest.raises(ValueError, match="inputs"):
+        session.sample([1.0, 2.0], [1.0])
+    assert session.learning
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0}
+
+
+def test_classes_are_asked_for_in_turn() -> None:
+    session = a_session()
+    model = Model("1 | dense 3 softmax")
+    blob = initialization([0.0] * 6, 1, model)
+    assert session.wanted is None
+    session.received(MANIFEST, manifest(blob, 1, model, samples=9))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(1, 1))
+    asked = []
+    for _ in range(5):
+        asked.append(session.wanted)
+        session.sample([1.0], 0)
+    assert asked == [0, 1, 2, 0, 1]
+
+
+def test_a_version_that_was_answered_is_not_answered_again() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, ack("accepted", 1))
+    session.received(ROUND, a_round(2, 1))  # extended, or the coordinator came back
+    assert not session.learning
+
+
+def test_a_round_republished_while_it_learns_changes_nothing() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], samples=2)
+    session.sample(*SAMPLE)
+    session.received(ROUND, a_round(1, 1))
+    session.received(ROUND, a_round(2, 1))
+    update = sent(session.sample([0.0], [0.5]))
+    assert (update.samples, entries(update)) == (2, {0: -1.0})
+
+
+def test_only_the_invited_device_learns() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    session.received(MANIFEST, manifest(blob, 1))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(1, 1, invited="b"))
+    assert not session.learning
+    session.received(ROUND, a_round(2, 1, invited="a"))
+    assert session.learning
+
+
+def test_the_draw_is_by_device_and_round_number() -> None:
+    # The CRC-32 of "a 1" is 1913543837: 38.37 percent leave it out, 38.38 percent take it in.
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    session.received(MANIFEST, manifest(blob, 1))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(1, 1, join_percent=38.37))
+    assert not session.learning
+    session.received(ROUND, a_round(1, 1, join_percent=38.38))
+    assert session.learning
+
+
+def test_a_round_that_is_taken_back_while_it_learns_ends_with_an_update() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.received(ROUND, b"")
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0}
+
+
+def test_messages_of_others_and_broken_ones_are_dropped() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    for topic, payload in (
+        ("tegu/1/lab/model/m/manifest", b"{}"),
+        ("tegu/1/home/model/other/manifest", b"{}"),
+        ("tegu/1/home/device/b/ack/m", ack("accepted", 1)),
+        ("tegu/1/home/device/a/ack/other", ack("accepted", 1)),
+        ("somebody/else", b"{}"),
+    ):
+        assert session.received(topic, payload) == []
+    assert session.bad == 0
+    for topic, payload in ((MANIFEST, b"{"), (ROUND, b"[]"), (ACK, b"\xff"), (topics.coordinator_state("home"), b"1")):
+        assert session.received(topic, payload) == []
+    assert session.bad == 4
+    assert session.learning
+
+
+# --- the model down ---
+
+
+def test_chunks_are_pulled_one_by_one() -> None:
+    session = a_session(chunked=True)
+    weights = [float(n) for n in range(602)]
+    blob = initialization(weights, 1, WIDE)
+    topic = [topics.chunk("home", "m", 1, i) for i in range(3)]
+    piece = [blob[at : at + CHUNK_BYTES] for at in range(0, len(blob), CHUNK_BYTES)]
+    assert session.received(MANIFEST, manifest(blob, 1, WIDE)) == [("subscribe", topic[0])]
+    assert session.received(topic[1], piece[1]) == []  # not its turn
+    assert session.received(topic[0], piece[0]) == [("unsubscribe", topic[0]), ("subscribe", topic[1])]
+    assert session.received(topic[0], piece[0]) == []  # twice
+    assert session.received(topic[1], piece[1]) == [("unsubscribe", topic[1]), ("subscribe", topic[2])]
+    assert session.received(topic[2], piece[2]) == [("unsubscribe", topic[2])]
+    assert session.version == 1
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == weights
+
+
+def test_chunks_that_fill_the_last_piece_to_the_byte_end_there() -> None:
+    model = Model("253 | dense 1 linear")  # 254 weights x 4 + 8 bytes of header and CRC
+    blob = initialization([0.5] * 254, 1, model)
+    assert len(blob) == CHUNK_BYTES
+    session = a_session(chunked=True)
+    session.received(MANIFEST, manifest(blob, 1, model))
+    topic = topics.chunk("home", "m", 1, 0)
+    assert session.received(topic, blob) == [("unsubscribe", topic)]
+    assert session.version == 1
+
+
+def test_a_download_that_a_newer_manifest_overtakes_begins_again() -> None:
+    session = a_session(chunked=True)
+    old, new = (initialization([float(v)] * 602, v, WIDE) for v in (1, 2))
+    session.received(MANIFEST, manifest(old, 1, WIDE))
+    session.received(topics.chunk("home", "m", 1, 0), old[:CHUNK_BYTES])
+    assert session.received(MANIFEST, manifest(new, 2, WIDE)) == [("subscribe", topics.chunk("home", "m", 2, 0))]
+    assert session.received(topics.chunk("home", "m", 1, 1), old[CHUNK_BYTES : 2 * CHUNK_BYTES]) == []
+    for i in range(3):
+        session.received(topics.chunk("home", "m", 2, i), new[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES])
+    assert session.version == 2
+
+
+def test_a_download_that_the_link_cut_begins_again() -> None:
+    session = a_session(chunked=True)
+    blob = initialization([1.0] * 602, 1, WIDE)
+    session.received(MANIFEST, manifest(blob, 1, WIDE))
+    session.received(topics.chunk("home", "m", 1, 0), blob[:CHUNK_BYTES])
+    assert session.connected()[-1] == ("subscribe", topics.chunk("home", "m", 1, 0))
+
+
+def test_an_init_that_did_not_come_is_asked_for_again_on_the_next_connect() -> None:
+    session = a_session()
+    session.received(MANIFEST, manifest(initialization([1.0, 0.0], 1), 1))
+    assert session.connected()[-1] == ("subscribe", INIT)
+
+
+def test_what_does_not_fit_the_heap_is_refused_with_the_reason() -> None:
+    session = a_session(free_heap_bytes=20_000)
+    blob = initialization([1.0, 0.0], 1)
+    ((kind, topic, payload, qos, retain),) = session.received(MANIFEST, manifest(blob, 1, heap_bytes=20_001))
+    state = State.decode(payload)
+    assert (kind, topic, qos, retain) == ("publish", STATE, 1, True)
+    assert (state.state, state.boot, state.why) == ("refused", 1, "needs 20001 bytes of heap, has 20000")
+    assert session.received(INIT, blob) == []
+    assert session.version == 0
+
+
+def test_what_just_fits_the_heap_is_taken_and_a_refusal_is_taken_back() -> None:
+    session = a_session(free_heap_bytes=20_000)
+    first, second = (initialization([1.0, 0.0], version) for version in (1, 2))
+    session.received(MANIFEST, manifest(first, 1, heap_bytes=20_001))
+    (_, topic, payload, _, _), fetch = session.received(MANIFEST, manifest(second, 2, heap_bytes=20_000))
+    assert (topic, State.decode(payload).state) == (STATE, "ready")
+    assert fetch == ("subscribe", INIT)
+
+
+def test_a_machine_that_need_not_count_takes_any_size() -> None:
+    blob = initialization([1.0, 0.0], 1)
+    assert a_session().received(MANIFEST, manifest(blob, 1, heap_bytes=4_000_000_000)) == [("subscribe", INIT)]
+
+
+def test_an_older_manifest_is_bad_and_changes_nothing() -> None:
+    session = given(a_session(), 5, [1.0, 0.0])
+    old = initialization([9.0, 9.0], 4)
+    assert session.received(MANIFEST, manifest(old, 4)) == []
+    assert session.received(INIT, old) == []
+    assert (session.bad, session.version) == (1, 5)
+
+
+def test_the_same_manifest_again_fetches_nothing() -> None:
+    session = given(a_session(), 5, [1.0, 0.0])
+    assert session.received(MANIFEST, manifest(initialization([1.0, 0.0], 5), 5)) == []
+
+
+def test_other_weights_under_the_same_version_are_fetched() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, ack("accepted", 1))
+    blob = initialization([3.0, 0.0], 1)
+    assert session.received(MANIFEST, manifest(blob, 1)) == [("subscribe", INIT)]
+    session.received(INIT, blob)
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == [3.0, 0.0]
+    session.received(ROUND, a_round(1, 1))  # of the coordinator that began anew
+    assert session.learning
+
+
+def test_an_init_of_the_next_version_before_its_manifest_is_left_until_that_comes() -> None:
+    session = a_session()
+    first, second = initialization([1.0, 0.0], 1), initialization([2.0, 0.0], 2)
+    session.received(MANIFEST, manifest(first, 1))
+    assert session.received(INIT, second) == []
+    assert (session.version, session.bad) == (0, 0)
+    assert session.received(MANIFEST, manifest(second, 2)) == [("subscribe", INIT)]
+    session.received(INIT, second)
+    assert session.version == 2
+
+
+def test_weights_with_another_hash_than_the_manifests_are_not_taken() -> None:
+    session = a_session()
+    session.received(MANIFEST, manifest(initialization([1.0, 0.0], 1), 1))
+    assert session.received(INIT, initialization([1.0, 0.5], 1)) == []
+    assert session.version == 0
+    assert session.learner is None
+
+
+def test_a_version_in_the_weights_that_is_not_the_manifests_is_bad() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 2)
+    session.received(MANIFEST, manifest(blob, 1))
+    assert session.received(INIT, blob) == []
+    assert (session.version, session.bad) == (0, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"hash": 1}, {"spec": "1 | dense"}, {"model": "other"}, {"codec": "zip"}])
+def test_a_manifest_that_does_not_agree_with_itself_is_bad(wrong: dict[str, Any]) -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    assert session.received(MANIFEST, manifest(blob, 1, **wrong)) == []
+    assert (session.manifest, session.bad) == (None, 1)
+
+
+def test_another_model_under_the_same_name_begins_anew() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)  # waits for its ack, which cannot come any more
+    two = Model("2 | dense 1 linear")
+    blob = initialization([1.0, 2.0, 3.0], 2, two)
+    assert session.received(MANIFEST, manifest(blob, 2, two)) == [("subscribe", INIT)]
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(2, 2))
+    assert session.learning
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == [1.0, 2.0, 3.0]
+
+
+# --- sent again ---
+
+
+def test_an_update_without_an_ack_is_sent_again_after_resend_s() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    first = session.sample(*SAMPLE)
+    assert session.tick(1000.0) == []  # the clock of an update starts with the first tick after it
+    assert session.tick(1000.0 + RESEND_S - 0.1) == []
+    assert session.tick(1000.0 + RESEND_S) == first
+    assert session.tick(1000.0 + RESEND_S + 0.1) == []
+    assert session.tick(1000.2 + 2 * RESEND_S) == first
+
+
+def test_after_its_ack_nothing_is_sent_again() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.tick(0.0)
+    session.received(ACK, ack("accepted", 1))
+    assert session.tick(1e6) == []
+    assert [effect for effect in session.connected() if effect[1] == UPDATE] == []
+
+
+def test_an_update_without_an_ack_is_sent_again_at_a_reconnect_behind_the_subscriptions() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    (first,) = session.sample(*SAMPLE)
+    effects = session.connected()
+    assert effects[-1] == first
+    assert ("subscribe", ACK) in effects[:-1]
+
+
+def test_a_new_epoch_of_the_coordinator_has_the_update_sent_again() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    topic = topics.coordinator_state("home")
+    online = [State(state="online", boot=epoch).encode() for epoch in (4, 5)]
+    assert session.received(topic, online[0]) == []
+    first = session.sample(*SAMPLE)
+    assert session.received(topic, online[0]) == []  # the same life
+    assert session.received(topic, State(state="offline", boot=4).encode()) == []
+    assert session.received(topic, online[1]) == first
+
+
+def test_while_an_update_waits_no_round_begins_and_its_ack_begins_the_one_that_is_open() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    given(session, 2, [1.0, 0.0])
+    assert (session.version, session.learning) == (2, False)
+    session.received(ACK, ack("late", 1, version=2))
+    assert session.learning
+
+
+@pytest.mark.parametrize(("boot", "sequence"), [(1, 2), (1, 0), (0, 1), (2, 1)])
+def test_the_ack_of_another_update_is_nothing(boot: int, sequence: int) -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    first = session.sample(*SAMPLE)
+    session.received(ACK, ack("accepted", sequence, boot))
+    assert session.accepted == 0
+    session.tick(0.0)
+    assert session.tick(RESEND_S) == first
+
+
+def test_a_second_ack_of_the_same_update_is_nothing() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    for _ in range(3):
+        session.received(ACK, ack("accepted", 1))
+    assert session.accepted == 1
+    assert next_entries(session) == {1: -0.5}
+
+
+# --- the residual ---
+
+
+def next_entries(session: Session, version: int = 2) -> dict[int, float]:
+    """What goes out in the next version, if all of it is sent and nothing new is learned: the residual, as float32."""
+    given(session, version, [1.0, 0.0], top_p=100.0, codec="f32")
+    return entries(sent(session.sample([2.0], [2.0])))  # what is predicted: a step of zero
+
+
+@pytest.mark.parametrize("result", ["accepted", "duplicate"])
+def test_after_an_accepted_update_the_residual_is_what_was_not_sent(result: str) -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0}
+    session.received(ACK, ack(result, 1))
+    assert next_entries(session) == {1: -0.5}
+
+
+@pytest.mark.parametrize("result", ["stale", "late", "invalid", "limited"])
+def test_after_any_other_answer_the_residual_is_all_of_it(result: str) -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, ack(result, 1))
+    assert session.accepted == 0
+    assert next_entries(session) == {0: -1.0, 1: -0.5}
+
+
+def test_the_residual_has_the_rounding_of_int8_too() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], codec="int8", top_p=100.0)
+    went = entries(sent(session.sample(*SAMPLE)))
+    scale = 130 / 2**14  # 1/127 is 129.008 steps of 2**-14, the grain of a bfloat16 there; 1.0 is 126.03 scales
+    assert went == {0: -126 * scale, 1: -63 * scale}
+    session.received(ACK, ack("accepted", 1))
+    assert next_entries(session) == {0: pytest.approx(-1 + 126 * scale), 1: pytest.approx(-0.5 + 63 * scale)}
+
+
+def test_the_residual_joins_the_next_delta() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, ack("late", 1, version=2))
+    given(session, 2, [1.0, 0.0])
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -2.0}
+    session.received(ACK, ack("accepted", 2))
+    assert next_entries(session, 3) == {1: -1.0}
+
+
+def test_what_was_learned_when_the_next_version_came_joins_the_residual() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], samples=2)
+    assert session.sample(*SAMPLE) == []
+    given(session, 2, [1.0, 0.0], samples=1)
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -2.0}
+
+
+def test_local_layers_are_neither_sent_nor_kept() -> None:
+    """x -> w x + b shared -> v y + c local, all identity: the shared part sees the error as the plain model does."""
+    model = Model("1 | dense 1 linear | dense 1 linear local")
+    session = a_session()
+    blob = initialization([1.0, 0.0, 1.0, 0.0], 1, model)
+    session.received(MANIFEST, manifest(blob, 1, model, top_p=100.0))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(1, 1))
+    ((_, _, payload, _, _),) = session.sample(*SAMPLE)
+    assert entries(decode_update(payload, model)) == {0: -1.0, 1: -0.5}
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == [
+        0.0,
+        -0.5,
+        0.0,
+        -0.5,
+    ]  # the local layer has learned: v - 0.5 x 2, c - 0.5
+    blob = initialization([1.0, 0.0, 1.0, 0.0], 2, model)
+    session.received(MANIFEST, manifest(blob, 2, model))
+    session.received(INIT, blob)
+    assert session.learner.weights.tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_a_delta_of_nothing_is_an_update_without_entries() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    assert entries(sent(session.sample([2.0], [2.0]))) == {}
+
+
+# --- learning that diverges ---
+
+
+def test_a_delta_that_is_not_finite_is_not_sent_and_nothing_of_it_is_kept() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], inner_step_size=1.0)
+    assert session.sample([3e38], [0.0]) == []  # the loss is finite still, w is not
+    assert (session.diverged, session.learning) == (1, False)
+    assert session.tick(0.0) + session.tick(1e6) == []
+    assert next_entries(session) == {}
+
+
+def test_learning_that_has_diverged_ends_at_once_and_tries_the_next_round() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], inner_step_size=1.0, samples=100)
+    assert session.sample([3e38], [0.0]) == []  # w is infinite now
+    assert session.learning
+    assert session.sample(*SAMPLE) == []
+    assert (session.diverged, session.learning, session.learned) == (1, False, 0)
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == [1.0, 0.0]
+    session.received(ROUND, a_round(1, 1))
+    assert not session.learning
+    session.received(ROUND, a_round(2, 1))
+    assert session.learning
+
+
+def test_diverging_outside_of_a_round_leaves_what_waits_for_its_ack_alone() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], inner_step_size=1.0, top_p=100.0)
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -2.0, 1: -1.0}
+    assert session.sample([3e38], [0.0]) + session.sample(*SAMPLE) == []
+    assert session.diverged == 1
+    session.received(ACK, ack("accepted", 1))
+    assert next_entries(session) == {}
+
+
+def test_a_long_sleep_does_not_turn_an_accepted_update_round() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], top_p=100.0)
+    session.sample(*SAMPLE)  # accepted, but the ack was lost
+    given(session, 1000, [1.0, 0.0])
+    session.received(ACK, ack("duplicate", 1, version=1000))
+    assert next_entries(session, 1001) == {}
+
+
+# --- a boot number that was forgotten ---
+
+
+def test_a_device_that_forgot_its_boot_number_goes_on_above_the_highest_that_was_heard() -> None:
+    session = given(a_session(boot=1), 1, [1.0, 0.0])
+    told = Ack(result="stale", version=1, least_boot=57).encode()
+    ((_, topic, payload, _, retain),) = session.received(ACK, told)
+    assert (topic, State.decode(payload).state, State.decode(payload).boot, retain) == (STATE, "ready", 58, True)
+    assert sent(session.sample(*SAMPLE)).boot == 58
+
+
+# --- the ledger ---
+
+
+def test_payload_bytes_are_counted_by_class() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    told, opened = manifest(blob, 1), a_round(1, 1)
+    for topic, payload in ((MANIFEST, told), (INIT, blob), (ROUND, opened)):
+        session.received(topic, payload)
+    ((_, _, update, _, _),) = session.sample(*SAMPLE)
+    session.connected()  # sent a second time
+    ((_, topic, payload, qos, retain),) = session.telemetry({"loss_before": 0.5})
+    assert (topic, qos, retain) == ("tegu/1/home/device/a/telemetry", 0, False)
+    fields = json.loads(payload)
+    assert fields["bytes_model_down"] == len(told) + len(blob) + len(opened)
+    assert fields["bytes_update_up"] == 2 * len(update)
+    assert (fields["version"], fields["boot"], fields["loss_before"]) == (1, 1, 0.5)
+    assert session.bytes["telemetry_up"] == len(payload)
+
+
+def test_codecs_are_told_by_name() -> None:
+    assert CODECS == ("f32", "f16", "int8")
+    for codec in CODECS:
+        session = given(a_session(), 1, [1.0, 0.0], codec=codec)
+        assert sent(session.sample(*SAMPLE)).codec == CODECS.index(codec)
