@@ -611,9 +611,10 @@ def test_diverging_outside_of_a_round_leaves_what_waits_for_its_ack_alone() -> N
 def test_a_long_sleep_does_not_turn_an_accepted_update_round() -> None:
     session = given(a_session(), 1, [1.0, 0.0], top_p=100.0)
     session.sample(*SAMPLE)  # accepted, but the ack was lost
-    given(session, 1000, [1.0, 0.0])
+    given(session, 1000, [1.0, 0.0], top_p=100.0)
     session.received(ACK, ack("duplicate", 1, version=1000))
-    assert next_entries(session, 1001) == {}
+    assert session.learning
+    assert entries(sent(session.sample([2.0], [2.0]))) == {}  # neither the delta again nor its opposite
 
 
 # --- a boot number that was forgotten ---

@@ -127,12 +127,12 @@ def test_scoring_changes_nothing():
     assert list(one.weights) == list(model.initial(1))
 
 
-def refused(spec, samples):
+def refused(spec, samples, kind=ValueError):
     model = Model(spec)
     for normaliser in (None, Normaliser(model.inputs)):
         one = Learner(model, model.initial(1), 0.1, normaliser)
         for x, y in samples:
-            error_of(ValueError, one.learn_one, x, y)
+            error_of(kind, one.learn_one, x, y)
         assert list(one.weights) == list(model.initial(1))
         assert normaliser is None or (normaliser.count == 0 and list(normaliser.mean) == [0.0] * model.inputs)
 
@@ -155,8 +155,14 @@ def test_a_class_where_numbers_are_wanted_is_refused():
     refused("2 | dense 3 tanh | dense 2 linear", [([1.0, 1.0], 1)])
 
 
-def test_numbers_too_large_for_float32_are_refused_before_any_change():
-    refused("2 | dense 3 tanh | dense 2 linear", [([1.0, 1.0], [1e200, 0.0]), ([1.0, 1e39], [0.0, 0.0])])
+def test_numbers_beyond_all_measure_are_refused_before_any_change():
+    refused("2 | dense 3 tanh | dense 2 linear", [([1.0, 1.0], [1e16, 0.0]), ([-1e200, 1.0], [0.0, 0.0])])
+
+
+def test_weights_that_have_diverged_are_an_error_and_are_not_changed():
+    one = learner("1 | dense 1 linear", [1e30, 0.0], 0.1)
+    error_of(ArithmeticError, one.learn_one, [1e15], [0.0])
+    assert list(one.weights) == list(array("f", [1e30, 0.0]))
 
 
 def test_weights_of_another_size_are_refused():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Row = Sequence[float]
 
 DELTA_BOUND = 10.0  # a delta (loss by pre-activation) beyond this is cut: one bad sample must not end the learning
+LARGEST = 1e15  # of a sample's numbers: squares and their sums stay within float32
 SMALLEST = 1e-12  # a probability below this counts as this much in the loss
 INPUT_BOUND = 5.0  # a normalised input beyond this many standard deviations is cut
 
@@ -36,9 +37,10 @@ class Normaliser:
         """Count one sample in."""
         self.count += 1
         for i in range(len(self.mean)):
-            off = x[i] - self.mean[i]
+            value = max(-LARGEST, min(LARGEST, x[i]))
+            off = value - self.mean[i]
             self.mean[i] += off / self.count
-            self.square[i] += off * (x[i] - self.mean[i])
+            self.square[i] += off * (value - self.mean[i])
 
     def apply(self, x: "Row") -> "Floats":
         """x in standard deviations from its mean, cut at +-5; zeros before two samples. The row is reused."""
@@ -85,7 +87,7 @@ class Learner:
     def learn_one(self, x: "Row", y: "int | Row") -> float:
         """One step down the gradient of one sample's loss; returns the loss before the step.
 
-        ArithmeticError if that loss is not finite; nothing has changed then.
+        ArithmeticError if that loss is not finite: the weights have diverged, and are not changed any more.
         """
         self._check(x, y)
         if self.normaliser is not None:
@@ -111,14 +113,14 @@ class Learner:
         model = self.model
         if len(x) != model.inputs:
             raise ValueError("a sample has %d inputs, not %d" % (model.inputs, len(x)))
-        for value in x if model.classes else list(x) + list(y):  # type: ignore[arg-type]
-            if not value - value == 0.0:  # NaN and infinities differ from themselves
-                raise ValueError("a sample must be finite numbers")
+        _check_bounds(x)
         if model.classes:
             if not (isinstance(y, int) and 0 <= y < model.classes):
                 raise ValueError("a class is a whole number from 0 to %d" % (model.classes - 1))
-        elif len(y) != model.outputs:  # type: ignore[arg-type]
+        elif isinstance(y, int) or len(y) != model.outputs:
             raise ValueError("a sample has %d outputs" % model.outputs)
+        else:
+            _check_bounds(y)
 
     def _output_delta(self, out: "Floats", y: "int | Row", delta: "Floats") -> None:
         layer = self.model.layers[-1]
@@ -129,6 +131,12 @@ class Learner:
         for u in range(layer.units):
             delta[u] = out[u] - y[u]  # type: ignore[index]
         _through(layer, out, delta)
+
+
+def _check_bounds(row: "Row") -> None:
+    for value in row:
+        if not -LARGEST <= value <= LARGEST:  # as NaN is not
+            raise ValueError("a sample must be finite numbers, at most %g" % LARGEST)
 
 
 def _forward(layer: Layer, weights: "Floats", x: "Row", out: "Floats") -> None:

@@ -57,7 +57,7 @@ class Model:
         self.shared_size = sum(stop - start for start, stop in self.shared)
 
     def initial(self, seed: int, bias: float = 0.0) -> "array[float]":
-        """Random weights, the same on every interpreter: Glorot uniform, biases of the first layer uniform in +-bias."""
+        """Random weights, the same wherever floats are 64 bits wide: Glorot uniform, biases of the first layer uniform in +-bias."""
         weights = array("f", bytes(4 * self.size))
         state = (seed * 2654435761 + 88172645) & 0xFFFFFFFF or 1
         for layer in self.layers:
@@ -74,7 +74,7 @@ class Model:
 
 
 def _count(word: str, what: str) -> int:
-    if not word.isdigit() or not 1 <= int(word) <= 65535:
+    if not 1 <= len(word) <= 5 or not all(letter in "0123456789" for letter in word) or not 1 <= int(word) <= 65535:
         raise ValueError("%s must be a whole number from 1 to 65535, not %r" % (what, word))
     return int(word)
 

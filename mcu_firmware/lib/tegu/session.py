@@ -202,7 +202,7 @@ class Session:
             if manifest.sha256 == self.manifest.sha256:
                 self.manifest = manifest
                 return []
-            self.version = 0  # a coordinator that began anew: other weights under the same number
+            self._forget()  # a coordinator that began anew: other weights under the same number
         if self.free_heap_bytes and manifest.heap_bytes > self.free_heap_bytes:
             why = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
             self._refused = True
@@ -215,13 +215,18 @@ class Session:
             if model.shape_hash != manifest.hash:
                 raise WireError("hash: does not belong to the spec")
             self.model = model
-            self.learner = self._base = self._residual = self._pending = None
-            self.learning = False
-            self.learned = self.version = 0
+            self.learner = None
+            self._forget()
         self.manifest = manifest
         welcome = self._say("ready") if self._refused else []
         self._refused = False
         return welcome + self._fetch()
+
+    def _forget(self) -> None:
+        """What was learned and sent belongs to other weights."""
+        self._base = self._residual = self._pending = None
+        self.learning = False
+        self.learned = self.version = self._answered = self._tried = 0
 
     def _fetch(self) -> "Effects":
         """Ask for the initialization, if the manifest's is not in hand."""

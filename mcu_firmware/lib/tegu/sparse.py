@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def top_p(values: "Floats", percent: float) -> "Indices":
     """The ascending indices of the ceil(percent% of len(values)) largest magnitudes.
 
-    Fewer if the rest are zeros, or 32 octaves below the largest.
+    Fewer if the rest are zeros, below 2**-137, or 32 octaves below the largest.
     values: array('f'), all finite, else ValueError. The indices are array('H') up to 65,536 values, else array('I').
     """
     if not 0.0 < percent <= 100.0:

@@ -50,7 +50,7 @@ def join(site: str, device_id: str) -> str:
 
 
 def parse(topic: str) -> "tuple[str, str, str, str, str] | None":
-    """(site, owner, id, kind, rest) of one of our topics, None of any other.
+    """(site, owner, id, kind, rest) of a topic of our shape, None of any other. The words are not checked as ids.
 
     owner is coordinator, model, device or join; id is empty for the coordinator; rest is what follows the kind:
     a model, a channel, or '{version}/{i}' of a chunk.

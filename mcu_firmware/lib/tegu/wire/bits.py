@@ -108,6 +108,12 @@ class Rice:
         self.quotients = array("I", bytes(64))  # sum of value >> r, for r = 0..15
         self.count = 0
 
+    def clear(self) -> None:
+        """Begin anew in the same memory."""
+        for r in range(16):
+            self.quotients[r] = 0
+        self.count = 0
+
     def add(self, value: int) -> None:
         self.count += 1
         r = 0
@@ -128,24 +134,28 @@ class Rice:
         return (self.quotients[r] + self.count + 7) >> 3
 
 
-class Bits:
-    """Writes or reads one section of bits in data from byte `at` on."""
+def put_unary(out: bytearray, at: int, zeros: int) -> int:
+    """`zeros` zeros and a one from bit `at` on; the bit after them. Of plain numbers, for an object would cost heap."""
+    at += zeros
+    out[at >> 3] |= 1 << (at & 7)
+    return at + 1
 
-    def __init__(self, data: "bytearray | bytes", at: int, end: int) -> None:
+
+def put_bits(out: bytearray, at: int, value: int, count: int) -> int:
+    """The low `count` bits of value from bit `at` on; the bit after them."""
+    for i in range(count):
+        if value >> i & 1:
+            out[(at + i) >> 3] |= 1 << ((at + i) & 7)
+    return at + count
+
+
+class Bits:
+    """Reads one section of bits in data from byte `at` on."""
+
+    def __init__(self, data: "Bytes", at: int, end: int) -> None:
         self.data = data
         self.at = at << 3
         self.end = end << 3
-
-    def put_unary(self, zeros: int) -> None:
-        self.at += zeros
-        self.data[self.at >> 3] |= 1 << (self.at & 7)  # type: ignore[index]
-        self.at += 1
-
-    def put(self, value: int, count: int) -> None:
-        for i in range(count):
-            if value >> i & 1:
-                self.data[self.at >> 3] |= 1 << (self.at & 7)  # type: ignore[index]
-            self.at += 1
 
     def unary(self, most: int, field: str) -> int:
         """Zeros up to the next one; more than `most`, or the end of the payload, is an error."""

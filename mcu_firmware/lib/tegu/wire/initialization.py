@@ -31,6 +31,8 @@ def encode_init(model: Model, weights: "Floats", version: int, codec: int = F32)
     for i in range(len(weights)):
         if not weights[i] - weights[i] == 0.0:
             raise ValueError("weight %d is not finite" % i)
+    if not 0 <= codec < len(CODECS) or not 0 <= version <= 0xFFFFFFFF:
+        raise ValueError("no codec %r, or the version does not fit 32 bits" % codec)
     header = 3 + varint_bytes(version)
     out = bytearray(header + _values_bytes(model, codec) + 4)
     out[0] = FORMAT << 4 | codec

@@ -40,7 +40,7 @@ class Message:
             raise WireError("length: %d bytes are more than %d" % (len(data), cls.LIMIT_BYTES))
         try:
             fields = json.loads(data)
-        except (ValueError, RecursionError, RuntimeError):
+        except (ValueError, RuntimeError):
             raise WireError("json: cannot be read")
         if not isinstance(fields, dict):
             raise WireError("json: must be an object")
@@ -51,7 +51,7 @@ class Message:
                 raise WireError("%s: is missing" % name)
             if kind is float and type(value) is int and abs(value) < 1 << 53:
                 value = float(value)
-            if value != default and type(value) is not kind:
+            if name in fields and type(value) is not kind:
                 raise WireError("%s: must be %s" % (name, kind.__name__))
             if (kind is int and not 0 <= value <= 0xFFFFFFFF) or (kind is float and not value - value == 0.0):
                 raise WireError("%s: out of range" % name)

@@ -14,6 +14,8 @@ from .bits import (
     from_bits,
     get_floats,
     get_varint,
+    put_bits,
+    put_unary,
     put_varint,
     scale_of,
     to_half,
@@ -65,38 +67,40 @@ class _Plan:
         self.scale_bits = scale_of(largest)
         self.scale = from_bits(self.scale_bits << 16)
         self.least = 127
-        gaps = Rice()
+        rice = Rice()
         before = -1
         for i in indices:
             magnitude = self.magnitude(values[i])
             if magnitude:
-                gaps.add(i - before - 1)
+                rice.add(i - before - 1)
                 before = i
                 self.least = min(self.least, magnitude)
-        magnitudes = Rice()
+        self.count = rice.count
+        self.gap_r = rice.best()
+        self.gap_unary_bytes = rice.unary_bytes(self.gap_r)
+        rice.clear()
         if codec == INT8:
             for i in indices:
                 magnitude = self.magnitude(values[i])
                 if magnitude:
-                    magnitudes.add(magnitude - self.least)
-        self.count = gaps.count
-        self.gap_r = gaps.best()
-        self.magnitude_r = magnitudes.best()
-        self.gap_unary_bytes = gaps.unary_bytes(self.gap_r)
-        self.gap_low_bytes = (self.count * self.gap_r + 7) >> 3
-        self.sign_bytes = (self.count + 7) >> 3
-        self.magnitude_unary_bytes = magnitudes.unary_bytes(self.magnitude_r)
-        self.magnitude_low_bytes = (self.count * self.magnitude_r + 7) >> 3
+                    rice.add(magnitude - self.least)
+        self.magnitude_r = rice.best()
+        self.magnitude_unary_bytes = rice.unary_bytes(self.magnitude_r)
+
+    def low_bytes(self, r: int) -> int:
+        """The length of a section of r bits an entry."""
+        return (self.count * r + 7) >> 3
 
     def magnitude(self, value: float) -> int:
         """The int8 magnitude; 1 for any value of the float codecs."""
         return int(abs(value) / self.scale + 0.5) if self.codec == INT8 else 1
 
     def payload_bytes(self) -> int:
-        gaps = self.gap_unary_bytes + self.gap_low_bytes
-        if self.codec == INT8:
-            return 3 + gaps + self.sign_bytes + self.magnitude_unary_bytes + self.magnitude_low_bytes
-        return gaps + self.count * (4 if self.codec == F32 else 2)
+        """The length of all sections."""
+        gaps = self.gap_unary_bytes + self.low_bytes(self.gap_r)
+        if self.codec != INT8:
+            return gaps + self.count * (4 if self.codec == F32 else 2)
+        return gaps + self.low_bytes(1) + self.magnitude_unary_bytes + self.low_bytes(self.magnitude_r)
 
 
 def encode_update(
@@ -119,60 +123,66 @@ def encode_update(
     if not 0 <= codec < len(CODECS):
         raise ValueError("no codec %r" % codec)
     plan = _Plan(values, indices, codec)
-    numbers = (version, boot, sequence, samples, plan.count)
+    out = _with_header(model, plan, (version, boot, sequence, samples, plan.count))
+    at = _put_gaps(out, len(out) - 4 - plan.payload_bytes(), plan, values, indices)
+    if codec == INT8:
+        _put_magnitudes(out, at, plan, values, indices)
+    else:
+        _put_floats(out, at, codec, values, indices)
+    pack_into("<I", out, len(out) - 4, crc32(memoryview(out)[: len(out) - 4]) & 0xFFFFFFFF)
+    return out
+
+
+def _with_header(model: Model, plan: _Plan, numbers: "tuple[int, ...]") -> bytearray:
+    """The whole message in length, written up to its first section."""
+    size = 8 + (3 if plan.codec == INT8 else 0) + plan.payload_bytes()
     for number in numbers:
         if not 0 <= number <= 0xFFFFFFFF:
             raise ValueError("version, boot, sequence and samples must fit 32 bits")
-    out = bytearray(4 + sum(varint_bytes(number) for number in numbers) + plan.payload_bytes() + 4)
-    out[0] = FORMAT << 4 | codec
+        size += varint_bytes(number)
+    out = bytearray(size)
+    out[0] = FORMAT << 4 | plan.codec
     out[1] = plan.gap_r << 4 | plan.magnitude_r
     pack_into("<H", out, 2, model.shape_hash)
     at = 4
     for number in numbers:
         at = put_varint(out, at, number)
-    if codec == INT8:
+    if plan.codec == INT8:
         pack_into("<HB", out, at, plan.scale_bits, plan.least)
-        at += 3
-    at = _put_gaps(out, at, plan, values, indices)
-    if codec == INT8:
-        at = _put_magnitudes(out, at, plan, values, indices)
-    else:
-        for i in indices:
-            if codec == F32:
-                pack_into("<f", out, at, values[i])
-            else:
-                pack_into("<H", out, at, to_half(values[i]))
-            at += 4 if codec == F32 else 2
-    pack_into("<I", out, at, crc32(memoryview(out)[:at]) & 0xFFFFFFFF)
     return out
 
 
 def _put_gaps(out: bytearray, at: int, plan: _Plan, values: "Floats", indices: "Indices") -> int:
-    unary = Bits(out, at, len(out))
-    low = Bits(out, at + plan.gap_unary_bytes, len(out))
+    unary = at << 3
+    low = (at + plan.gap_unary_bytes) << 3
     before = -1
     for i in indices:
         if plan.magnitude(values[i]):
-            gap = i - before - 1
+            unary = put_unary(out, unary, (i - before - 1) >> plan.gap_r)
+            low = put_bits(out, low, i - before - 1, plan.gap_r)
             before = i
-            unary.put_unary(gap >> plan.gap_r)
-            low.put(gap, plan.gap_r)
-    return at + plan.gap_unary_bytes + plan.gap_low_bytes
+    return at + plan.gap_unary_bytes + plan.low_bytes(plan.gap_r)
 
 
-def _put_magnitudes(out: bytearray, at: int, plan: _Plan, values: "Floats", indices: "Indices") -> int:
-    signs = Bits(out, at, len(out))
-    at += plan.sign_bytes
-    unary = Bits(out, at, len(out))
-    at += plan.magnitude_unary_bytes
-    low = Bits(out, at, len(out))
+def _put_magnitudes(out: bytearray, at: int, plan: _Plan, values: "Floats", indices: "Indices") -> None:
+    sign = at << 3
+    unary = (at + plan.low_bytes(1)) << 3
+    low = unary + (plan.magnitude_unary_bytes << 3)
     for i in indices:
         magnitude = plan.magnitude(values[i])
         if magnitude:
-            signs.put(1 if values[i] < 0.0 else 0, 1)
-            unary.put_unary((magnitude - plan.least) >> plan.magnitude_r)
-            low.put(magnitude - plan.least, plan.magnitude_r)
-    return at + plan.magnitude_low_bytes
+            sign = put_bits(out, sign, values[i] < 0.0, 1)
+            unary = put_unary(out, unary, (magnitude - plan.least) >> plan.magnitude_r)
+            low = put_bits(out, low, magnitude - plan.least, plan.magnitude_r)
+
+
+def _put_floats(out: bytearray, at: int, codec: int, values: "Floats", indices: "Indices") -> None:
+    for i in indices:
+        if codec == F32:
+            pack_into("<f", out, at, values[i])
+        else:
+            pack_into("<H", out, at, to_half(values[i]))
+        at += 4 if codec == F32 else 2
 
 
 def decode_update(data: "Bytes", model: Model) -> Update:
@@ -267,7 +277,6 @@ def _get_magnitudes(
         if magnitude > 127:
             raise WireError("magnitude: %d is out of range" % magnitude)
         values[n] = -magnitude * scale if signs.get(1) else magnitude * scale
-    if signs.close("signs") != unary_at:
-        raise WireError("length: ends within the signs")
+    signs.close("signs")
     check_finite(values, "values")
     return values, low.close("magnitudes")
