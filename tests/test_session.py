@@ -577,22 +577,35 @@ def test_a_delta_of_nothing_is_an_update_without_entries() -> None:
 # --- learning that diverges ---
 
 
+def about_to_diverge(samples: int) -> Session:
+    """Learns w = 1e30, then v = 0: x = 1e8 is 1e38 in between, so that a step of 10 x 1e38 makes v infinite."""
+    model = Model("1 | dense 1 linear | dense 1 linear")
+    session = a_session()
+    blob = initialization([1e30, 0.0, 0.0, 0.0], 1, model)
+    session.received(MANIFEST, manifest(blob, 1, model, inner_step_size=1.0, samples=samples))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(1, 1))
+    return session
+
+
 def test_a_delta_that_is_not_finite_is_not_sent_and_nothing_of_it_is_kept() -> None:
-    session = given(a_session(), 1, [1.0, 0.0], inner_step_size=1.0)
-    assert session.sample([3e38], [0.0]) == []  # the loss is finite still, w is not
+    session = about_to_diverge(samples=1)
+    assert session.sample([1e8], [10.0]) == []  # the loss of this sample is 50
     assert (session.diverged, session.learning) == (1, False)
     assert session.tick(0.0) + session.tick(1e6) == []
-    assert next_entries(session) == {}
+    session.received(ROUND, a_round(2, 1, top_p=100.0))
+    ((_, _, payload, _, _),) = session.sample([0.0], [2.0])
+    assert entries(decode_update(payload, session.model or ONE)) == {3: 2.0}  # the last bias, of the new sample alone
 
 
 def test_learning_that_has_diverged_ends_at_once_and_tries_the_next_round() -> None:
-    session = given(a_session(), 1, [1.0, 0.0], inner_step_size=1.0, samples=100)
-    assert session.sample([3e38], [0.0]) == []  # w is infinite now
+    session = about_to_diverge(samples=100)
+    assert session.sample([1e8], [10.0]) == []
     assert session.learning
-    assert session.sample(*SAMPLE) == []
+    assert session.sample([1e8], [10.0]) == []  # the loss is not finite any more
     assert (session.diverged, session.learning, session.learned) == (1, False, 0)
     assert session.learner is not None
-    assert session.learner.weights.tolist() == [1.0, 0.0]
+    assert session.learner.weights.tolist() == array("f", [1e30, 0.0, 0.0, 0.0]).tolist()
     session.received(ROUND, a_round(1, 1))
     assert not session.learning
     session.received(ROUND, a_round(2, 1))
@@ -600,9 +613,9 @@ def test_learning_that_has_diverged_ends_at_once_and_tries_the_next_round() -> N
 
 
 def test_diverging_outside_of_a_round_leaves_what_waits_for_its_ack_alone() -> None:
-    session = given(a_session(), 1, [1.0, 0.0], inner_step_size=1.0, top_p=100.0)
-    assert entries(sent(session.sample(*SAMPLE))) == {0: -2.0, 1: -1.0}
-    assert session.sample([3e38], [0.0]) + session.sample(*SAMPLE) == []
+    session = given(a_session(), 1, [1e30, 0.0], inner_step_size=1.0, top_p=100.0)
+    assert entries(sent(session.sample([0.0], [1.0]))) == {1: 1.0}
+    assert session.sample([1e15], [0.0]) == []  # predicts 1e45
     assert session.diverged == 1
     session.received(ACK, ack("accepted", 1))
     assert next_entries(session) == {}

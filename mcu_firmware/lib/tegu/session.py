@@ -145,7 +145,11 @@ class Session:
         try:
             self.learner.learn_one(x, y)
         except ArithmeticError:
-            self._diverge()
+            if self.learning:
+                self._diverge()
+            else:  # these weights were for this room alone; what waits for its ack stays
+                self.diverged += 1
+                self._restart()
             return []
         if not self.learning:
             return []
@@ -266,7 +270,8 @@ class Session:
         self.learning = False
         self.version = version
         self._base = weights
-        if self._residual is None or version - self._kept_at > RESIDUAL_VERSIONS:
+        stale = version - self._kept_at > RESIDUAL_VERSIONS and self._pending is None  # its ack subtracts from it
+        if self._residual is None or stale:
             self._residual = array("f", bytes(4 * self.model.shared_size))
             self._kept_at = version
         self.learner = Learner(self.model, array("f", weights), self.manifest.inner_step_size)
