@@ -57,7 +57,7 @@ class Checkpoint:
         self._name = model_name
         self._model = model
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # a second coordinator on this file must not start
             self._check_owner(path)
             self._db.execute("PRAGMA journal_mode=WAL")

@@ -4,8 +4,9 @@ from array import array
 from math import log, sqrt
 
 from given import Numbers, error_of
-from tegu.learner import Learner, Normaliser
+from tegu.learner import Learner
 from tegu.model import Model
+from tegu.normaliser import Normaliser
 
 
 def learner(spec, weights, inner_step_size):

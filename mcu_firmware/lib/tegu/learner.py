@@ -2,12 +2,11 @@
 
 TinyReptile (arXiv 2304.05201) makes Reptile's inner loop online: plain stochastic gradient descent on each sample as it
 comes, after which the sample is forgotten. Weights change layer by layer, from the last to the first, so that beside the
-weights only the activations and two rows of deltas are held. The bound on a delta and the running input normalisation
-are our choice; they steady single-sample steps.
+weights only the activations and two rows of deltas are held. The bound on a delta is our choice.
 """
 
 from array import array
-from math import exp, log, sqrt, tanh
+from math import exp, log, tanh
 
 from .model import Layer, Model
 
@@ -15,40 +14,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .normaliser import Normaliser
+
     Floats = array[float]
     Row = Sequence[float]
 
 DELTA_BOUND = 10.0  # a delta (loss by pre-activation) beyond this is cut: one bad sample must not end the learning
 LARGEST = 1e15  # of a sample's numbers: squares and their sums stay within float32
 SMALLEST = 1e-12  # a probability below this counts as this much in the loss
-INPUT_BOUND = 5.0  # a normalised input beyond this many standard deviations is cut
-
-
-class Normaliser:
-    """Running mean and variance of each input (Welford), as TinyOL keeps them. It belongs to the device and is not sent."""
-
-    def __init__(self, inputs: int) -> None:
-        self.count = 0
-        self.mean = array("f", bytes(4 * inputs))
-        self.square = array("f", bytes(4 * inputs))  # sum of squared distances from the mean
-        self.row = array("f", bytes(4 * inputs))
-
-    def learn(self, x: "Row") -> None:
-        """Count one sample in."""
-        self.count += 1
-        for i in range(len(self.mean)):
-            value = max(-LARGEST, min(LARGEST, x[i]))
-            off = value - self.mean[i]
-            self.mean[i] += off / self.count
-            self.square[i] += off * (value - self.mean[i])
-
-    def apply(self, x: "Row") -> "Floats":
-        """x in standard deviations from its mean, cut at +-5; zeros before two samples. The row is reused."""
-        for i in range(len(self.row)):
-            spread = sqrt(self.square[i] / self.count) if self.count > 1 else 0.0
-            value = (x[i] - self.mean[i]) / spread if spread > 1e-6 else 0.0
-            self.row[i] = max(-INPUT_BOUND, min(INPUT_BOUND, value))
-        return self.row
 
 
 class Learner:

@@ -118,7 +118,6 @@ class Round(Message):
     top_p: float
 
 
-RESULTS = ("accepted", "duplicate", "stale", "late", "invalid", "limited")
 
 
 class Ack(Message):
