@@ -21,7 +21,7 @@ from tegu.wire.messages import State
 from broker_config.link import client
 
 from .federation import Federation, Outgoing
-from .settings import Settings, load
+from .settings import Settings, example, load, to_toml
 
 log = logging.getLogger("tegu.coordinator")
 BATCH = 64  # messages that share a commit
@@ -125,9 +125,15 @@ class Service:
 def run(arguments: list[str]) -> int:
     """`tegu coordinator`: serve one model until interrupted."""
     parser = argparse.ArgumentParser("tegu coordinator", description="Serve one model's rounds over MQTT.")
-    parser.add_argument("config", type=Path, help="settings file (TOML)")
+    parser.add_argument("config", type=Path, nargs="?", help="settings file (TOML)")
+    parser.add_argument("--example", action="store_true", help="print a settings file to begin with, and end")
     parser.add_argument("--verbose", action="store_true", help="log every update")
     options = parser.parse_args(arguments)
+    if options.example:
+        sys.stdout.write(to_toml(example()))
+        return 0
+    if options.config is None:
+        parser.error("which settings file? `tegu coordinator --example` prints one to begin with")
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO, format="%(asctime)s %(name)s %(message)s"
     )

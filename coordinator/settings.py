@@ -1,12 +1,7 @@
 """What the coordinator is told, parsed once into frozen objects.
 
-A settings file is TOML; `tegu coordinator --help` lists the options of the command line, which go before the file.
-
-    [coordinator]                    [model]                               [rounds]
-    site = "home"                    name = "presence"                     algorithm = "tinymetafed"
-    host = "127.0.0.1"               spec = "11 | dense 2 softmax"         quorum = 8
-    port = 1883                      seed = 1                              deadline_s = 60.0
-    user = "coordinator"             inner_step_size = 0.05                ...
+A settings file is TOML with the sections [coordinator], [model] and [rounds]; `tegu coordinator --example` prints a whole
+one. A setting that is left out has the default that stands below.
 """
 
 import json
@@ -119,6 +114,17 @@ def load(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     return parse(tables, str(path))
+
+
+def example() -> Settings:
+    """The presence model for a handful of rooms, to begin a settings file with."""
+    return Settings(
+        LinkSettings(password="secret"),
+        ModelSettings(
+            "presence", "11 | dense 24 tanh | dense 16 tanh | dense 2 softmax", first_bias=1.0, inner_step_size=0.04
+        ),
+        RoundSettings(deadline_s=600.0, outer_step_size=0.3),
+    )
 
 
 def to_toml(settings: Settings) -> str:
