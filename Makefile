@@ -34,6 +34,7 @@ test: parts .venv/test-stamp check  ## everything CI runs: static checks, then a
 
 check: .venv/test-stamp  ## ruff, mypy --strict and the direction of imports
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -7,12 +7,7 @@ without the coordinator's libraries can still run `tegu agent`. A missing librar
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
 
-EXTRA_OF_LIBRARY = {
-    "numpy": "coordinator",
-    "rich": "demo",
-    "iotcore": "demo",
-    "sklearn": "digits",
-}
+EXTRA_OF_COMMAND = {"coordinator": "coordinator", "demo": "demo", "broker": "demo"}
 
 
 def commands() -> dict[str, EntryPoint]:
@@ -37,12 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = known[arguments[0]].load()
     except ModuleNotFoundError as error:
-        extra = EXTRA_OF_LIBRARY.get((error.name or "").partition(".")[0])
+        extra = EXTRA_OF_COMMAND.get(arguments[0])
         if extra is None:
             raise
         sys.stderr.write(
             f"tegu {arguments[0]}: needs {error.name}, which is not installed; "
-            f"install it with: pip install 'tegu[{extra}]'\n"
+            f"install it with: pip install 'tegu[{extra}]' (in a checkout: pip install -e '.[{extra}]')\n"
         )
         return 1
     status: int = run(arguments[1:])

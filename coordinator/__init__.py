@@ -1,1 +1,1 @@
-"""The coordinator: MQTT in and out, rounds, aggregation, checkpoint, registry and metrics."""
+"""The coordinator: MQTT in and out, rounds, aggregation and checkpoint."""

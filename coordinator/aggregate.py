@@ -40,7 +40,7 @@ def norm(update: Update) -> float:
 
 
 def limit_of(norms: Sequence[float], clip: float) -> float:
-    """The norm beyond which an update is scaled down: clip times the round's median; infinite below five updates."""
+    """The norm beyond which an update is scaled down: clip times the median of norms; infinite below five of them."""
     some = [norm for norm in norms if norm > 0]
     return clip * median(some) if clip and len(some) >= 5 else float("inf")
 

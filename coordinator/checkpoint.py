@@ -19,11 +19,13 @@ from .rounds import Key
 
 APPLICATION_ID = 0x54656775  # "Tegu"
 SCHEMA_VERSION = 1
+KEPT_VERSIONS = 16  # whose norms can still be asked for
 SCHEMA = """
 CREATE TABLE model (name TEXT PRIMARY KEY, spec TEXT NOT NULL, version INTEGER NOT NULL, closed INTEGER NOT NULL,
     round_num INTEGER NOT NULL, turn TEXT NOT NULL, is_open INTEGER NOT NULL, initialization BLOB NOT NULL) STRICT;
 CREATE TABLE updates (model TEXT NOT NULL, version INTEGER NOT NULL, device TEXT NOT NULL, boot INTEGER NOT NULL,
-    sequence INTEGER NOT NULL, norm REAL NOT NULL, payload BLOB NOT NULL,
+    sequence INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (model, version, device)) STRICT, WITHOUT ROWID;
+CREATE TABLE norm (model TEXT NOT NULL, version INTEGER NOT NULL, device TEXT NOT NULL, norm REAL NOT NULL,
     PRIMARY KEY (model, version, device)) STRICT, WITHOUT ROWID;
 CREATE TABLE last_update (model TEXT NOT NULL, device TEXT NOT NULL, version INTEGER NOT NULL, boot INTEGER NOT NULL,
     sequence INTEGER NOT NULL, PRIMARY KEY (model, device)) STRICT, WITHOUT ROWID;
@@ -137,9 +139,9 @@ class Checkpoint:
         """An accepted update."""
         device, version, boot, sequence = key
         self._db.execute(
-            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (self._name, version, device, boot, sequence, norm, payload),
+            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?)", (self._name, version, device, boot, sequence, payload)
         )
+        self._db.execute("INSERT INTO norm VALUES (?, ?, ?, ?)", (self._name, version, device, norm))
         self._db.execute(
             "INSERT OR REPLACE INTO last_update VALUES (?, ?, ?, ?, ?)", (self._name, device, version, boot, sequence)
         )
@@ -154,7 +156,7 @@ class Checkpoint:
     def save_model(
         self, version: int, closed: int, round_num: int, turn: str, is_open: bool, initialization: Weights
     ) -> None:
-        """The model as it now stands; updates of versions that cannot come again are dropped."""
+        """The model as it now stands; updates of versions that cannot come again are dropped, norms a while later."""
         self._db.execute(
             "INSERT OR REPLACE INTO model VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -169,6 +171,7 @@ class Checkpoint:
             ),
         )
         self._db.execute("DELETE FROM updates WHERE model = ? AND version < ?", (self._name, version))
+        self._db.execute("DELETE FROM norm WHERE model = ? AND version < ?", (self._name, version - KEPT_VERSIONS))
 
     def add_history(
         self, version: int, round_num: int, step: float, accepted: int, verdicts: str, opened_s: float, closed_s: float
@@ -181,11 +184,9 @@ class Checkpoint:
 
     # --- reading ---
 
-    def norms(self, version: int) -> list[float]:
-        """The norms of the updates of a version."""
-        rows = self._db.execute(
-            "SELECT norm FROM updates WHERE model = ? AND version = ? ORDER BY device", (self._name, version)
-        )
+    def norms(self, since_version: int) -> list[float]:
+        """The norms of the updates of that version and the later ones, at most KEPT_VERSIONS back."""
+        rows = self._db.execute("SELECT norm FROM norm WHERE model = ? AND version >= ?", (self._name, since_version))
         return [norm for (norm,) in rows]
 
     def payloads(self, version: int) -> Iterator[bytes]:

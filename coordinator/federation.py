@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from tegu import topics
 from tegu.model import Model
-from tegu.session import CHUNK_BYTES
+from tegu.session import CHUNK_BYTES, MOST_BOOTS
 from tegu.wire import CODECS, WireError
 from tegu.wire.initialization import encode_init
 from tegu.wire.messages import Ack, Manifest, Round, State
@@ -27,8 +27,9 @@ from .rounds import Rounds
 from .settings import Settings
 
 log = logging.getLogger("tegu.coordinator")
+NORM_VERSIONS = 8  # the running median of norms is over the updates of the last so many versions
 Outgoing = list[tuple[str, bytes, bool]]  # topic, payload, retain
-MOST_NORM = 1e6  # of an update: beyond it is no learning, whatever the model
+MOST_NORM = 1e4  # of an update: beyond it is no learning, whatever the model
 
 
 class Federation:
@@ -106,9 +107,13 @@ class Federation:
             return []
         if state.model not in ("", self.settings.model.name):
             return []
+        if state.boot >= MOST_BOOTS:
+            log.warning("state of %s dropped: nothing starts %d times", device, state.boot)
+            return []
         known = self.rounds.boots.get(device, 0)
         self.rounds.device(device, state.state, state.boot)
-        self.checkpoint.set_boot(device, state.boot)
+        if state.boot > known:
+            self.checkpoint.set_boot(device, state.boot)
         if state.state != "ready" or state.boot >= known:
             return []
         topic = topics.device(self.settings.link.site, device, "ack", self.settings.model.name)
@@ -118,6 +123,8 @@ class Federation:
         """The ack of an update's bytes."""
         try:
             update = decode_update(payload, self.model)
+            if update.boot >= MOST_BOOTS:
+                raise WireError("boot: out of range")
             length = norm(update)
             if not length <= MOST_NORM:
                 raise WireError("values: their norm is beyond all learning")
@@ -146,6 +153,10 @@ class Federation:
         due = self.rounds.tick(self.now_s())
         self._say_waiting()
         if due == "open":
+            if self.rounds.open is not None:
+                log.warning(
+                    "round %d got no update; %d devices are ready", self.rounds.round_num, len(self.rounds.ready)
+                )
             self.rounds.start(self.now_s())
             self._save()
             return self.retained_round()
@@ -165,7 +176,7 @@ class Federation:
         opened_s = self._wall(rounds.open.opens_s if rounds.open else self.now_s())
         heard, version, round_num = len(rounds.heard), rounds.version, rounds.round_num
         step = outer_step(rules.schedule, rules.outer_step_size, rounds.closed, rules.rounds)
-        limit = limit_of(self.checkpoint.norms(version), rules.clip)
+        limit = limit_of(self.checkpoint.norms(version - NORM_VERSIONS), rules.clip)
         updates = (decode_update(payload, self.model) for payload in self.checkpoint.payloads(version))
         try:
             after = aggregate(self.model, self.initialization, updates, step, rules.denominator, limit)

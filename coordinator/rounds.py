@@ -6,11 +6,11 @@ A round is open for one version of the initialization. Every update gets one ver
     duplicate  this very update (device, version, boot, sequence) was accepted before; nothing changes. The last key of
                each device is enough to know: a device sends nothing new before it has the ack of what it sent
     late       made from the version before: its round closed without it
-    stale      made from an older version, or in an earlier life of the device (a lower boot number)
+    stale      made from another version, or in an earlier life of the device (a lower boot number)
     limited    the device was already heard in this round, was not invited, or no round is open
     (invalid   is given where the bytes are decoded: it never gets here)
 
-A round closes when `quorum` updates are in, or at its deadline if there is at least one; a deadline with none extends it
+A round closes when `quorum` updates are in (not before interval_s is over), or at its deadline if there is at least one; a deadline with none extends it
 under the next round number. In a serial round (TinyReptile) one device is invited, in turn by id among those that are
 ready; at the deadline the turn passes on.
 """
@@ -95,7 +95,7 @@ class Rounds:
             return ""
         if self.open is None:
             return "open" if len(self.ready) >= (self.rules.first_wait if self.closed == 0 else 1) else ""
-        if len(self.heard) >= self.open.quorum:
+        if len(self.heard) >= self.open.quorum and now_s >= self.open.opens_s + self.rules.interval_s:
             return "close"
         if now_s < self.open.closes_s:
             return ""
@@ -132,7 +132,7 @@ class Rounds:
             return "duplicate"
         known, verdict = self.refused.get(device, (None, ""))
         if key == known:
-            return verdict  # a verdict is final: the device has already kept what was refused
+            return verdict  # final while this process lives: the device has already kept what was refused
         if update.version != self.version:
             return "late" if update.version == self.version - 1 else "stale"
         if update.boot < self.boots.get(device, 0):

@@ -9,6 +9,7 @@ import argparse
 import logging
 import queue
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -36,10 +37,11 @@ class Service:
         self.federation = Federation(settings)
         self._link = settings.link
         self._model_name = settings.model.name
+        self.dropped = 0  # messages for which there was no room: their devices send them again
         self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
         self._republish = False
         self._stopping = False
-        self._client = client(self._link.user, self._link.password, clean_session=False, manual_ack=True)
+        self._client = client(self._link.user, self._link.password, self._link.ca, clean_session=False, manual_ack=True)
         self._client.will_set(*self._state("offline"), 1, True)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
@@ -100,7 +102,7 @@ class Service:
         self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, reason: ReasonCode, ___: Properties | None
     ) -> None:
         if reason.is_failure:
-            log.error("the broker refuses the coordinator: %s", reason)
+            log.error("the broker refuses %s: %s (user name, password?)", self._link.user, reason)
             return
         site = self._link.site
         client.subscribe(
@@ -116,10 +118,13 @@ class Service:
 
     def _on_message(self, client: mqtt.Client, _: object, message: mqtt.MQTTMessage) -> None:
         words = topics.parse(message.topic)
-        if message.retain and words is not None and words[3] == "update":
-            client.ack(message.mid, message.qos)  # an update is an event: a retained one is nobody's
+        if words is not None and words[3] == "update" and (message.retain or message.qos == 0):
+            client.ack(message.mid, message.qos)  # an update is an event, with an ack: neither retained nor QoS 0
             return
-        self._incoming.put(message)
+        try:
+            self._incoming.put_nowait(message)
+        except queue.Full:
+            self.dropped += 1
 
 
 def run(arguments: list[str]) -> int:
@@ -145,7 +150,11 @@ def run(arguments: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, service.stop)
     signal.signal(signal.SIGINT, service.stop)
-    service.run()
+    try:
+        service.run()
+    except sqlite3.Error as error:
+        sys.stderr.write(f"tegu coordinator: the checkpoint failed: {error}; what was acknowledged is in it\n")
+        return 1
     return 0
 
 

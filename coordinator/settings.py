@@ -31,6 +31,7 @@ class LinkSettings:
     port: int = 1883
     user: str = "coordinator"
     password: str = ""
+    ca: str = ""  # file of the certificate authority; empty: no TLS
     checkpoint: Path = Path("coordinator.sqlite")
 
     def __post_init__(self) -> None:
@@ -71,6 +72,7 @@ class RoundSettings:
     rounds: int = 0  # then the last initialization stays for use; 0: for ever
     quorum: int = 2  # updates that close a round
     deadline_s: float = 60.0  # closes it anyway
+    interval_s: float = 0.0  # a round lasts at least this long, however soon its quorum is in
     wait_for: int = 0  # devices ready before the first round opens; 0: the quorum
     join_percent: float = 100.0
     outer_step_size: float = 1.0
@@ -84,6 +86,7 @@ class RoundSettings:
         _require(self.rounds >= 0 and self.wait_for >= 0, "rounds and wait_for must not be negative")
         _require(self.quorum >= 1, "quorum must be at least 1")
         _require(1 <= self.deadline_s <= LONGEST_DEADLINE_S, "deadline_s must be 1 to 2,592,000 (30 days)")
+        _require(0 <= self.interval_s <= self.deadline_s, "interval_s must be 0 to deadline_s")
         _require(0 < self.join_percent <= 100, "join_percent must be above 0 and at most 100")
         _require(0 < self.outer_step_size <= 1, "outer_step_size must be above 0 and at most 1")
         _require(0 <= self.clip <= 1000, "clip must be 0 to 1000")
@@ -123,7 +126,7 @@ def example() -> Settings:
         ModelSettings(
             "presence", "11 | dense 24 tanh | dense 16 tanh | dense 2 softmax", first_bias=1.0, inner_step_size=0.04
         ),
-        RoundSettings(deadline_s=600.0, outer_step_size=0.3),
+        RoundSettings(deadline_s=600.0, interval_s=60.0, outer_step_size=0.3),
     )
 
 

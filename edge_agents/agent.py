@@ -7,6 +7,7 @@ thread takes it, feeds the session and carries out the effects. Between two mess
 import argparse
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -25,15 +26,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tegu.session import Session
 from tegu.thing import describe
 from tegu.topics import check_id, parse
+from tegu.wire import WireError
+from tegu.wire.messages import Label
 
 from broker_config import link
 
-from .energy import modelled
+from .energy import JOULES_PER_BYTE, modelled
 from .sources import Sample, Source
 
 log = logging.getLogger("tegu.agent")
 TICK_S = 1.0
 KEEPALIVE_S = 30
+SILENCE_S = 5.0  # without a manifest: worth a word
 BUILT_IN = {"room": "edge_agents.rooms:recorded", "simulated": "edge_agents.rooms:simulated"}
 Event = tuple[str, str, bytes]  # what, topic, payload
 
@@ -48,6 +52,7 @@ class Place:
     host: str = "127.0.0.1"
     port: int = 1883
     password: str = ""
+    ca: str = ""  # file of the certificate authority; empty: no TLS
     state_folder: Path = Path.home() / ".local" / "state" / "tegu"
     radio: str = "ble"  # whose energy is modelled
     query_samples: int = 64  # held-out samples scored before and after each round, at most
@@ -71,7 +76,8 @@ class Agent:
         self.refused = ""  # why the broker does not let this device in
         self._query: list[Sample] = []
         self._begun = 0  # the version whose round the source knows of
-        self._events: queue.Queue[Event] = queue.Queue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()  # a signal may put while a get is under way
+        self._connected_s = math.inf
         self._samples = 0
         self._updates = 0
         self._loss_before = 0.0
@@ -90,6 +96,9 @@ class Agent:
             while self._next(client):
                 pass
             self._carry_out(client, self.session.leaving())
+        except BaseException:
+            self._carry_out(client, self.session.leaving("lost"))  # a planned disconnect takes the last will away
+            raise
         finally:
             client.disconnect()
             client.loop_stop()
@@ -104,15 +113,24 @@ class Agent:
         except queue.Empty:
             if hungry:
                 self._learn(client)
-            self._carry_out(client, self.session.tick(monotonic()))
+            if client.is_connected():
+                self._carry_out(client, self.session.tick(monotonic()))
+                self._say_if_nothing_comes()
             return True
         if what == "stop":
             return False
         if what == "connected":
+            self._connected_s = monotonic()
             self._carry_out(client, self.session.connected())
         else:
             self._receive(client, topic, payload)
         return True
+
+    def _say_if_nothing_comes(self) -> None:
+        if self.session.manifest is None and monotonic() > self._connected_s + SILENCE_S:
+            self._connected_s = math.inf
+            model, site = self.place.model, self.place.site
+            log.warning("%s: no coordinator serves model %s at site %s yet; waiting", self.place.device, model, site)
 
     def _wait_s(self) -> float:
         return min(TICK_S, self.source.poll_s) if self.session.learning else TICK_S
@@ -131,11 +149,11 @@ class Agent:
 
     def _label(self, payload: bytes) -> None:
         try:
-            label = int(json.loads(payload)["label"])
-        except (ValueError, KeyError, TypeError):
-            log.warning("%s: a label that is not {'label': CLASS} is dropped", self.place.device)
+            label: Label = Label.decode(payload)
+        except WireError as error:
+            log.warning("%s: a label is dropped: %s", self.place.device, error)
             return
-        self.source.receive_label(label)
+        self.source.receive_label(label.label)
 
     def _learn(self, client: mqtt.Client) -> None:
         if self._begun != self.session.version:
@@ -143,17 +161,17 @@ class Agent:
             self.source.begin_round()
             self._query = _spread(self.source.query(), self.place.query_samples)
             self._loss_before = self._loss()
-        sample = self.source.next_support(self.session.wanted)
+        try:
+            sample = self.source.next_support(self.session.wanted)
+            effects = self.session.sample(*sample) if sample is not None else []
+        except (ValueError, OSError) as error:
+            log.warning("%s: a sample is dropped: %s", self.place.device, error)
+            sample = None
         if sample is None:
             self._dry_until_s = monotonic() + self.source.poll_s
             return
-        try:
-            effects = self.session.sample(*sample)
-        except ValueError as error:
-            log.warning("%s: a sample is dropped: %s", self.place.device, error)
-            return
         self._samples += 1
-        if not self.session.learning:
+        if effects:
             self._updates += 1
             self._carry_out(client, self._telemetry())
         self._carry_out(client, effects)
@@ -186,15 +204,18 @@ class Agent:
     # --- the link ---
 
     def _client(self) -> mqtt.Client:
-        client = link.client(self.place.device, self.place.password)
+        client = link.client(self.place.device, self.place.password, self.place.ca)
         topic, payload = self.session.will()
         client.will_set(topic, payload, 1, True)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
 
     def _carry_out(self, client: mqtt.Client, effects: list[tuple[Any, ...]]) -> None:
+        if not client.is_connected():
+            return  # connected() says everything again
         for effect in effects:
             if effect[0] == "publish":
                 client.publish(effect[1], effect[2], effect[3], effect[4])
@@ -211,6 +232,12 @@ class Agent:
             self.stop()
             return
         self._events.put(("connected", "", b""))
+
+    def _on_disconnect(
+        self, _: mqtt.Client, __: object, ___: mqtt.DisconnectFlags, reason: ReasonCode, ____: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            log.warning("%s: the link is gone (%s); does another client use this name?", self.place.device, reason)
 
     def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
         log.warning("%s: no broker at %s:%d yet; trying again", self.place.device, self.place.host, self.place.port)
@@ -272,19 +299,24 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=1883)
     parser.add_argument("--password", default=os.environ.get("TEGU_PASSWORD", ""), help="or in TEGU_PASSWORD")
+    parser.add_argument("--ca", default="", help="file of the certificate authority; then TLS")
     parser.add_argument("--site", default="home")
     parser.add_argument("--model", default="presence")
     parser.add_argument("--state", type=Path, default=Place.state_folder, help="folder of the boot number")
-    parser.add_argument("--radio", default="ble", help="whose energy is modelled: ble, 802.15.4, wifi, lora-sf7")
+    parser.add_argument("--radio", default="ble", choices=sorted(JOULES_PER_BYTE), help="whose energy is modelled")
     parser.add_argument("--source", default="simulated", help=f"{', '.join(BUILT_IN)}, or your own as module:callable")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an argument of the source")
     parser.add_argument("--verbose", action="store_true")
-    return parser.parse_args(arguments)
+    told = parser.parse_args(arguments)
+    if any("=" not in pair for pair in told.set):
+        parser.error("--set takes NAME=VALUE")
+    return told
 
 
 def run(arguments: list[str]) -> int:
     """`tegu agent`: take part until interrupted."""
     options = _parse(arguments)
+    sys.path.insert(0, str(Path.cwd()))  # for a source of one's own beside one
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, format="%(asctime)s %(message)s")
     try:
         source = make_source(options.source, dict(pair.split("=", 1) for pair in options.set))
@@ -295,6 +327,7 @@ def run(arguments: list[str]) -> int:
             host=options.host,
             port=options.port,
             password=options.password,
+            ca=options.ca,
             state_folder=options.state,
             radio=options.radio,
         )

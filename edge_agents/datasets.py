@@ -277,7 +277,7 @@ def run(arguments: list[str]) -> int:
         missing = [task for task in TASKS if find(task) is None]
         sys.stdout.write(f"{folder()}\n")
         if missing:
-            sys.stderr.write(f"not all there: {', '.join(missing)}; `tegu data get` fetches it\n")
+            sys.stderr.write(f"not all there: {', '.join(missing)}; `tegu data get presence` fetches it\n")
         return 1 if missing else 0
     try:
         where = get(options.task, options.to, options.time_limit, _bar)

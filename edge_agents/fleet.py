@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ class Fleet:
 
     def __init__(self, agents: list[Agent]) -> None:
         self.agents = agents
+        self.failed: list[str] = []  # devices that ended by an error or were refused
         self._threads = [
             threading.Thread(target=self._run, args=(agent,), name=agent.place.device, daemon=True) for agent in agents
         ]
@@ -39,19 +41,25 @@ class Fleet:
             thread.join()
 
     def _run(self, agent: Agent) -> None:
-        agent.run()
+        try:
+            agent.run()
+        except Exception:
+            log.exception("%s ended", agent.place.device)
+            self.failed.append(agent.place.device)
         if agent.refused:
-            log.error("the broker refuses %s: %s", agent.place.device, agent.refused)
+            log.error("the broker refuses %s: %s (user name, password?)", agent.place.device, agent.refused)
+            self.failed.append(agent.place.device)
 
 
 def run(arguments: list[str]) -> int:
     """`tegu fleet`: simulated rooms, one agent each, until interrupted."""
     parser = argparse.ArgumentParser("tegu fleet", description="Run many agents of simulated rooms in one process.")
     parser.add_argument("--count", type=int, default=8)
-    parser.add_argument("--prefix", default="room", help="device ids are PREFIX-1, PREFIX-2, ...; users of the broker")
+    parser.add_argument("--prefix", default="room", help="devices, and users of the broker: PREFIX-1, PREFIX-2, ...")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=1883)
-    parser.add_argument("--password", default="", help="one password for all")
+    parser.add_argument("--password", default=os.environ.get("TEGU_PASSWORD", ""), help="of all; or in TEGU_PASSWORD")
+    parser.add_argument("--ca", default="", help="file of the certificate authority; then TLS")
     parser.add_argument("--site", default="home")
     parser.add_argument("--model", default="presence")
     parser.add_argument("--seed", type=int, default=1, help="of the simulated building")
@@ -68,6 +76,7 @@ def run(arguments: list[str]) -> int:
                     options.host,
                     options.port,
                     options.password,
+                    options.ca,
                     options.state,
                 ),
                 make_source("simulated", {"seed": str(options.seed), "number": str(n)}),
@@ -86,4 +95,4 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, leave)
     with Fleet(agents) as fleet:
         fleet.wait()
-    return 0
+    return 1 if fleet.failed else 0

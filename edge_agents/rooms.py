@@ -71,7 +71,7 @@ def recorded(name: str, folder: str = "", start: str = "0") -> Source:
     raise ValueError(f"no recorded room {name!r}; there are {', '.join(room.name for room in rooms)}")
 
 
-def simulated(seed: str, number: str, start: str = "0") -> Source:
+def simulated(seed: str = "1", number: str = "1", start: str = "0") -> Source:
     """One room of the simulated building, as text asks for it."""
     return RoomSource(simulated_room(int(seed), int(number)), int(start))
 

@@ -24,7 +24,10 @@ class Source:
         """A round begins. A source that stands for many devices goes to the next one; most do nothing."""
 
     def next_support(self, wanted: int | None) -> Sample | None:
-        """The next sample to learn from, of class `wanted` if that is not None; None: nothing yet, ask again after poll_s."""
+        """The next sample to learn from, of class `wanted` if that is not None; None: nothing yet, ask again after poll_s.
+
+        An OSError or a ValueError (a sensor that does not answer, a reading that cannot be) is logged and asked again.
+        """
         raise NotImplementedError
 
     def query(self) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""Plain FedAvg on the same devices and samples, in memory: what Tegu's initialization is compared with.
+"""Plain FedAvg on the same devices, in memory: what Tegu's initialization is compared with.
 
 McMahan et al. 2017: each round every device trains from the global weights and the mean of all their weights, dense,
 becomes the next global weights. `passes` is the number of local passes over the round's samples. It goes through the

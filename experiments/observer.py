@@ -4,17 +4,15 @@ Nothing here comes from inside the coordinator or a device: updates are counted 
 losses and energy by the devices' telemetry.
 """
 
-import json
 import queue
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from tegu import topics
 from tegu.model import Model
 from tegu.wire import WireError
-from tegu.wire.messages import Ack, Manifest, State
+from tegu.wire.messages import Ack, Manifest, Round, State, decode_numbers
 
 from broker_config.link import client
 
@@ -42,7 +40,8 @@ class Observer:
         self.ready: set[str] = set()
         self.finished = False
         self.manifest: Manifest | None = None
-        self._telemetry: dict[str, dict[str, Any]] = {}
+        self._telemetry: dict[str, dict[str, float]] = {}
+        self._round_num = 0  # of the round that is open
         self._down_before = 0
         self._tally = Tally()
 
@@ -62,8 +61,10 @@ class Observer:
             elif owner == "device" and kind == "state":
                 self._on_state(name, State.decode(payload))
             elif owner == "device" and kind == "telemetry":
-                self._telemetry[name] = json.loads(payload)
-        except (WireError, ValueError):
+                self._telemetry[name] = decode_numbers(payload)
+            elif owner == "model" and name == self.model_name and kind == "round" and payload:
+                self._round_num = Round.decode(payload).round_num
+        except WireError:
             return None
         return None
 
@@ -82,7 +83,7 @@ class Observer:
         tally, self._tally = self._tally, Tally(since_s=now_s)
         down = sum(self._number(device, "bytes_model_down") for device in self._telemetry)
         row = RoundRow(
-            round_num=before.version,
+            round_num=self._round_num,
             version=manifest.version,
             accepted=tally.verdicts.get("accepted", 0),
             late=tally.verdicts.get("late", 0),
@@ -118,8 +119,7 @@ class Observer:
         )
 
     def _number(self, device: str, name: str) -> float:
-        value = self._telemetry.get(device, {}).get(name, 0)
-        return float(value) if isinstance(value, int | float) else 0.0
+        return float(self._telemetry.get(device, {}).get(name, 0))
 
     def _mean(self, name: str) -> float:
         values = [self._number(device, name) for device in self._telemetry]
@@ -133,7 +133,7 @@ class Tap:
         self._queue: queue.Queue[Message] = queue.Queue()
         self._client = client(USER, password)
         self._client.on_message = lambda _c, _u, message: self._queue.put((message.topic, bytes(message.payload)))
-        self._client.on_connect = lambda client, *_: client.subscribe(topics.PREFIX + site + "/#", 1)
+        self._client.on_connect = lambda client, *_: client.subscribe(topics.everything(site), 1)
         self._address = host, port
 
     def __enter__(self) -> "Tap":

@@ -60,9 +60,7 @@ class Children:
 
     def stop(self) -> None:
         """End all that still run, last started first; those that do not listen are killed."""
-        self._unwatch()
         children = list(self._running.values())[::-1]
-        self._running.clear()
         for child in children:
             if child.poll() is None:
                 child.terminate()
@@ -72,6 +70,8 @@ class Children:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        self._running.clear()
+        self._unwatch()
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"

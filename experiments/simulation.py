@@ -25,7 +25,6 @@ class Simulation:
             device: Session(settings.link.site, device, settings.model.name, boot=1) for device in sorted(sources)
         }
         self.update_bytes = 0
-        self._settings = settings
         self._retained: dict[str, bytes] = {}
         self._subscribed: dict[str, set[str]] = {device: set() for device in self.sessions}
         self._to_federation: deque[tuple[str, bytes]] = deque()

@@ -6,6 +6,7 @@ A device's source is named by text (`module:callable?name=value`), so that a pro
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -171,6 +172,11 @@ class Digits(Drawn):
     """Three kinds of digits under the labels 0, 1, 2 in an order of its own: 8x8 pixels, 0..1, scikit-learn's set."""
 
     def __init__(self, name: str, kinds: tuple[int, ...], seed: int) -> None:
+        if find_spec("sklearn") is None:
+            raise ValueError(
+                "the digits come with scikit-learn; install it with: pip install 'tegu[digits]' "
+                "(in a checkout: .venv/bin/pip install -e '.[digits]')"
+            )
         from sklearn.datasets import load_digits
 
         found = load_digits()
@@ -192,7 +198,9 @@ class Digits(Drawn):
 
     def next_support(self, wanted: int | None) -> Sample | None:
         label = self.random.randrange(WAYS) if wanted is None else wanted
-        return self.random.choice(self._support[label]), label
+        image = self._support[label].pop(0)
+        self._support[label].append(image)
+        return image, label
 
 
 def digits_source(seed: str) -> Source:
@@ -201,6 +209,7 @@ def digits_source(seed: str) -> Source:
 
 
 def digits(count: int, seed: int, _: Path | None) -> Cast:
+    digits_source("0")  # tells now, before any process starts, if scikit-learn is missing
     names = tuple(f"experiments.tasks:digits_source?seed={seed * 1000 + n}" for n in range(count))
     unseen = tuple(_digits(seed * 1000 + 500 + n) for n in range(30))
     return Cast(names, unseen, "Handwritten digits 0 to 6 took part; 7, 8 and 9 were seen by no device.")

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from tegu import topics
+from tegu.wire.messages import State
 
 import broker_config
+from edge_agents.agent import Agent, Place, make_source
+from edge_agents.fleet import Fleet
 from experiments import broker, broker_folder
 from experiments.broker import RunningBroker
 from tests.parts import needs
@@ -263,6 +266,11 @@ def test_the_tls_example_serves_devices_encrypted(tmp_path: Path) -> None:
             room.publish(device("room-1", "telemetry"), b"1")
         with pytest.raises(ConnectionRefusedError):
             Peer(running, "room-1", port=port)
+        place = Place("room-1", "here", port=port, password="room-1", ca=ca_file, state_folder=tmp_path / "state")
+        with Peer(running, "coordinator") as coordinator:
+            coordinator.subscribe(device("room-1", "state"))
+            with Fleet([Agent(place, make_source("simulated", {}))]):
+                assert State.decode(coordinator.next().payload).state == "ready"
 
 
 def _make_certificates(folder: Path) -> None:

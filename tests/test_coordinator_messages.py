@@ -1,12 +1,16 @@
 """What reaches the coordinator from outside, however odd, changes nothing but a count. Federation alone, no broker."""
 
 import json
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tegu import topics
+from tegu.model import Model
+from tegu.wire import F32
 from tegu.wire.messages import Ack, State
+from tegu.wire.update import encode_update
 
 from coordinator.federation import Federation
 from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
@@ -42,7 +46,9 @@ def test_bytes_that_are_no_update_are_counted_and_answered_and_change_nothing() 
     assert federation.retained() == before
 
 
-@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"state": 5}', b'{"state": "ready", "boot": -1}', b"\xff" * 300])
+@pytest.mark.parametrize(
+    "payload", [b"", b"{", b"[]", b'{"state": 5}', b'{"state": "ready", "boot": -1}', b"\xff" * 300]
+)
 def test_a_state_that_cannot_be_read_is_dropped(payload: bytes) -> None:
     federation = Federation(SETTINGS)
     assert federation.batch([("tegu/1/test/device/a/state", payload)]) == []
@@ -88,3 +94,27 @@ def test_every_manifest_of_the_longest_model_that_is_taken_fits() -> None:
             assert len(manifest) <= 512
             assert json.loads(manifest)["spec"] == federation.model.spec
     assert layers > 8
+
+
+def test_a_huge_update_is_cut_to_twice_the_running_median_norm_once_five_were_heard() -> None:
+    rounds = RoundSettings(quorum=1)
+    federation = Federation(replace(SETTINGS, rounds=rounds, model=replace(SETTINGS.model, init_codec="f32")))
+    federation.batch([("tegu/1/test/device/a/state", READY)])
+    federation.tick()
+    model = Model("1 | dense 1 linear")
+    for version, length in enumerate((1.0, 3.0, 2.0, 1.0, 1000.0), 1):  # the median of the five is 2
+        before = federation.initialization.copy()
+        delta = array("f", [length, 0.0])
+        payload = encode_update(model, delta, array("H", [0]), F32, version, 1, version, 8)
+        federation.batch([(update_topic("a"), bytes(payload))])
+        federation.tick()
+    assert (federation.initialization - before).tolist() == pytest.approx([4.0, 0.0])
+
+
+def test_an_update_beyond_all_learning_is_invalid() -> None:
+    federation = Federation(SETTINGS)
+    delta = array("f", [3e38, 0.0])
+    payload = encode_update(Model("1 | dense 1 linear"), delta, array("H", [0]), F32, 1, 1, 1, 8)
+    ((_, ack, _),) = federation.batch([(update_topic("a"), bytes(payload))])
+    assert Ack.decode(ack).result == "invalid"
+    assert federation.rounds.heard == []

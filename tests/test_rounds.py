@@ -422,3 +422,11 @@ class RoundsMachine(RuleBasedStateMachine):
 
 TestRoundsAtRandom = RoundsMachine.TestCase
 TestRoundsAtRandom.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, database=None)
+
+
+def test_a_round_lasts_its_interval_though_its_quorum_is_in() -> None:
+    rounds = Rounds(RoundSettings(quorum=1, deadline_s=100.0, interval_s=30.0), ready={"a"})
+    rounds.start(1000.0)
+    assert rounds.receive("a", Update(F32, 1, 1, 1, 8, array("H"), array("f"))) == "accepted"
+    assert rounds.tick(1029.9) == ""
+    assert rounds.tick(1030.0) == "close"

@@ -89,7 +89,7 @@ def test_a_complaint_names_file_section_and_word(tmp_path: Path, text: str, sect
 
 
 def test_a_complaint_about_a_name_lists_those_that_there_are(tmp_path: Path) -> None:
-    assert "quorum, deadline_s, wait_for" in complaint(tmp_path, MODEL + ROUNDS + "quorun = 3\n")
+    assert "quorum, deadline_s, interval_s, wait_for" in complaint(tmp_path, MODEL + ROUNDS + "quorun = 3\n")
     assert "coordinator, model, rounds" in complaint(tmp_path, "[modle]\n")
     assert "tinyreptile, tinymetafed" in complaint(tmp_path, MODEL + ROUNDS + 'algorithm = "fedavg"\n')
 

@@ -8,7 +8,9 @@ settings. Printed: balanced accuracy in per cent on the query days of the room l
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from tegu.model import Model
 
@@ -64,12 +66,15 @@ def main() -> int:
             print(line(cast.unseen[0]().name, label, rows), flush=True)
     for label, rows in totals.items():
         print(line("mean", label, rows))
+    for label, rows in totals.items():
+        print(line("worst run", label, rows, min))
+        print(line("worst change", label, [[score - row[0] for score in row] for row in rows], min))
     return 0
 
 
-def line(room: str, label: str, rows: list[list[float]]) -> str:
-    means = [100 * sum(column) / len(rows) for column in zip(*rows, strict=True)]
-    return f"| {room} | {label} | {' | '.join(f'{mean:.1f}' for mean in means)} |"
+def line(room: str, label: str, rows: list[list[float]], of: Callable[[Sequence[float]], float] = fmean) -> str:
+    values = [100 * of(column) for column in zip(*rows, strict=True)]
+    return f"| {room} | {label} | {' | '.join(f'{value:.1f}' for value in values)} |"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ TinyReptile (arXiv 2304.05201) starts every round from the initialization, and s
 (arXiv 2307.06822) rebuilds the local layers. That unsent change is kept (error feedback) is our choice.
 """
 
-import json
 from array import array
 from binascii import crc32, hexlify
 from hashlib import sha256
@@ -24,12 +23,13 @@ from .model import Model
 from .sparse import subtract, top_p
 from .wire import CODECS, WireError
 from .wire.initialization import decode_init
-from .wire.messages import Ack, Manifest, Round, State
+from .wire.messages import Ack, Manifest, Round, State, encode_numbers
 from .wire.update import decode_update, encode_update
 
 RESEND_S = 20  # an update without an ack is sent again after this long
 RESIDUAL_VERSIONS = 64  # what has waited longer to be accepted is stale, and dropped
 CHUNK_BYTES = 1024
+MOST_BOOTS = 1 << 31  # a boot number beyond is a lie
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Session:
                 if kind == "init":
                     return self._on_init(payload)
                 if kind == "chunk":
-                    return self._on_chunk(rest, payload)
+                    return self._on_chunk(topic, payload)
             elif owner == "device" and name == self.device and kind == "ack" and rest == self.model_name:
                 return self._on_ack(Ack.decode(payload))
             elif owner == "coordinator":
@@ -173,7 +173,7 @@ class Session:
         for name, count in self.bytes.items():
             fields["bytes_" + name] = count
         fields.update(numbers)
-        payload = json.dumps(fields).encode()
+        payload = encode_numbers(fields)
         self.bytes["telemetry_up"] += len(payload)
         return [("publish", self._topic("telemetry"), payload, 0, False)]
 
@@ -200,6 +200,8 @@ class Session:
         manifest: Manifest = Manifest.decode(payload)
         if manifest.model != self.model_name or manifest.codec not in CODECS:
             raise WireError("manifest: not of this model, or its codec is not known")
+        if not (0.0 < manifest.top_p <= 100.0 and 0.0 < manifest.inner_step_size <= 1.0 and manifest.samples > 0):
+            raise WireError("manifest: top_p, inner_step_size or samples out of range")
         if self.manifest is not None and manifest.version < self.manifest.version:
             raise WireError("version: older than what this device has")
         if self.manifest is not None and manifest.version == self.manifest.version:
@@ -241,13 +243,12 @@ class Session:
         self._pieces = bytearray()
         return [("subscribe", topics.chunk(self.site, self.model_name, self.manifest.version, 0))]
 
-    def _on_chunk(self, rest: str, payload: bytes) -> "Effects":
+    def _on_chunk(self, topic: str, payload: bytes) -> "Effects":
         if self.manifest is None or self._pieces is None:
             return []
         at = len(self._pieces) // CHUNK_BYTES
-        if rest != "%d/%d" % (self.manifest.version, at):
+        if topic != topics.chunk(self.site, self.model_name, self.manifest.version, at):
             return []
-        topic = topics.chunk(self.site, self.model_name, self.manifest.version, at)
         self._pieces += payload
         effects: "Effects" = [("unsubscribe", topic)]
         if len(self._pieces) < self.manifest.bytes and len(payload) == CHUNK_BYTES:
@@ -282,7 +283,10 @@ class Session:
     # --- the round ---
 
     def _on_round(self, payload: bytes) -> "Effects":
-        self._round = Round.decode(payload) if payload else None
+        opened: "Round | None" = Round.decode(payload) if payload else None
+        if opened is not None and not 0.0 <= opened.top_p <= 100.0:
+            raise WireError("top_p: out of range")
+        self._round = opened
         return self._begin()
 
     def _begin(self) -> "Effects":
@@ -368,7 +372,7 @@ class Session:
 
     def _on_ack(self, ack: Ack) -> "Effects":
         effects: "Effects" = []
-        if ack.least_boot > self.boot:  # this device forgot how often it had started
+        if self.boot < ack.least_boot < MOST_BOOTS:  # this device forgot how often it had started
             self.boot = ack.least_boot + 1
             effects = self._say("ready")
         if self._pending is None or (ack.boot, ack.sequence) != self._pending_key[1:]:

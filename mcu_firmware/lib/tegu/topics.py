@@ -26,6 +26,11 @@ def _id(word: str, what: str) -> str:
     return word if word == ANY else check_id(word, what)
 
 
+def everything(site: str) -> str:
+    """A subscription to all of a site."""
+    return PREFIX + check_id(site, "site") + "/#"
+
+
 def coordinator_state(site: str) -> str:
     return PREFIX + _id(site, "site") + "/coordinator/state"
 
@@ -36,6 +41,7 @@ def model(site: str, model_name: str, kind: str) -> str:
 
 
 def chunk(site: str, model_name: str, version: int, at: int) -> str:
+    """Piece `at`, from 0, of an initialization."""
     return model(site, model_name, "chunk") + "/%d/%d" % (version, at)
 
 
@@ -46,6 +52,7 @@ def device(site: str, device_id: str, kind: str, what: str = "") -> str:
 
 
 def join(site: str, device_id: str) -> str:
+    """Where a device without a password of its own asks to be taken in."""
     return PREFIX + _id(site, "site") + "/join/" + _id(device_id, "device")
 
 

@@ -4,6 +4,8 @@ import json
 
 from . import WireError
 
+TELEMETRY_BYTES = 2048  # at most
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -118,8 +120,6 @@ class Round(Message):
     top_p: float
 
 
-
-
 class Ack(Message):
     """The receipt of an update, sent after the coordinator's commit. boot, sequence: of the update it answers."""
 
@@ -156,3 +156,32 @@ class State(Message):
     model: str
     wakes_s: int
     why: str
+
+
+class Label(Message):
+    """A label for a device's present reading, from someone who knows it."""
+
+    LIMIT_BYTES = 256
+    FIELDS = {"label": (int, ...)}  # the class
+    label: int
+
+
+def encode_numbers(numbers: "dict[str, float]") -> bytes:
+    """Telemetry: flat numbers by name, as JSON."""
+    return json.dumps(numbers).encode()
+
+
+def decode_numbers(data: bytes) -> "dict[str, float]":
+    """The numbers of a telemetry message, all finite, else WireError."""
+    if len(data) > TELEMETRY_BYTES:
+        raise WireError("length: %d bytes are more than %d" % (len(data), TELEMETRY_BYTES))
+    try:
+        numbers = json.loads(data)
+    except (ValueError, RuntimeError):
+        raise WireError("json: cannot be read")
+    if not isinstance(numbers, dict):
+        raise WireError("json: must be an object")
+    for name, value in numbers.items():
+        if type(value) not in (int, float) or not -1e300 < value < 1e300:
+            raise WireError("%.40s: must be a finite number" % name)
+    return numbers

@@ -189,6 +189,8 @@ def decode_update(data: "Bytes", model: Model) -> Update:
     """The update in data, every byte of it checked, else WireError with the field's name."""
     if len(data) < LEAST_BYTES:
         raise WireError("length: %d bytes are too few" % len(data))
+    if len(data) > 64 + 6 * model.shared_size:  # more than all parameters could need
+        raise WireError("length: %d bytes are too many" % len(data))
     if data[0] >> 4 != FORMAT:
         raise WireError("format: %d is not known" % (data[0] >> 4))
     codec = data[0] & 15
@@ -244,8 +246,12 @@ def _get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int
     indices = array("H" if size <= 65536 else "I", bytes((2 if size <= 65536 else 4) * count))
     room = array("I", bytes(4 * count))
     unary = Bits(data, at, end)
+    left = size  # all gaps together cannot be more: told at once, not after reading a long lie
     for n in range(count):
         room[n] = unary.unary(size >> r, "gaps") << r
+        left -= room[n]
+        if left < 0:
+            raise WireError("index: out of range")
     at = unary.close("gaps")
     if at + ((count * r + 7) >> 3) > end:
         raise WireError("length: ends within the gaps")

@@ -1,0 +1,132 @@
+"""An agent beside a real broker: what it does when its source, its labels or its link go wrong."""
+
+import json
+import queue
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tegu import topics
+from tegu.wire.messages import State, decode_numbers
+
+from coordinator.federation import Federation
+from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
+from edge_agents.agent import Agent, Place, make_source
+from edge_agents.fleet import Fleet
+from edge_agents.sources import Sample, Source
+from experiments import broker
+from experiments.observer import USER, Tap
+
+from .parts import needs
+from .peer import Peer
+
+USERS = {name: name for name in ("room-1", "coordinator", "labels", USER)}
+SETTINGS = Settings(
+    LinkSettings(site="test", checkpoint=Path(":memory:")),
+    ModelSettings("m", "1 | dense 2 softmax", samples=4),
+    RoundSettings(quorum=1),
+)
+
+
+class Scripted(Source):
+    """Gives what is queued: a sample, None, or an error to raise; then waits."""
+
+    poll_s = 0.01
+
+    def __init__(self) -> None:
+        super().__init__("scripted", True, "for a test")
+        self.next: queue.SimpleQueue[Sample | Exception | None] = queue.SimpleQueue()
+        self.labels: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def next_support(self, wanted: int | None) -> Sample | None:
+        try:
+            given = self.next.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    def receive_label(self, label: int) -> None:
+        self.labels.put(label)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[broker.RunningBroker]:
+    needs("mosquitto")
+    with broker.start(tmp_path / "broker", USERS, "mosquitto") as started:
+        with Peer(started, "coordinator") as peer:
+            federation = Federation(SETTINGS)
+            federation.rounds.ready.add("room-1")
+            for topic, payload, retain in [*federation.tick(), *federation.retained()]:
+                peer.publish(topic, payload, retained=retain)
+        yield started
+
+
+def agent(running: broker.RunningBroker, source: Source, folder: Path) -> Agent:
+    port = running.port
+    return Agent(Place("room-1", "test", "m", port=port, password=USERS["room-1"], state_folder=folder), source)
+
+
+def first(tap: Tap, kind: str, wanted: str = "") -> bytes:
+    """The payload of the first message of that kind that contains `wanted`."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for topic, payload in tap.messages(0.1):
+            if f"/{kind}" in topic and wanted.encode() in payload:
+                return payload
+    pytest.fail(f"no {kind} with {wanted!r} came", pytrace=False)
+
+
+def test_a_sensor_that_fails_and_a_bad_sample_cost_nothing_but_a_line(
+    running: broker.RunningBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Scripted()
+    given: list[Sample | Exception | None] = [OSError("i2c bus error"), ((1.0, 2.0), 0), ((0.5,), 7), ValueError("odd")]
+    for item in [*given, *[((0.5,), n % 2) for n in range(4)]]:
+        source.next.put(item)
+    with Tap(running.host, running.port, USERS[USER], "test") as tap, Fleet([agent(running, source, tmp_path)]):
+        numbers = decode_numbers(first(tap, "telemetry"))
+        assert (numbers["samples"], numbers["updates"]) == (4, 1)
+        first(tap, "update")
+    said = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
+    assert [line.rpartition(": ")[2] for line in said] == [
+        "i2c bus error",
+        "a sample has 1 inputs, not 2",
+        "a class is a whole number from 0 to 1",
+        "odd",
+    ]
+
+
+def test_an_agent_that_dies_of_an_error_is_lost_and_not_ready(running: broker.RunningBroker, tmp_path: Path) -> None:
+    source = Scripted()
+    source.next.put(KeyError("a bug in a source"))
+    with Tap(running.host, running.port, USERS[USER], "test") as tap:
+        with Fleet([agent(running, source, tmp_path)]) as fleet:
+            fleet.wait()
+        assert fleet.failed == ["room-1"]
+        assert State.decode(first(tap, "state", "lost")).boot == 1
+
+
+@pytest.mark.parametrize("bad", [b"", b"{", b'{"label": 1e999}', b'{"label": "1"}', b"[" * 100_000, b'{"label": -1}'])
+def test_a_bad_label_is_dropped_and_the_next_one_arrives(
+    running: broker.RunningBroker, tmp_path: Path, bad: bytes
+) -> None:
+    source = Scripted()
+    device = agent(running, source, tmp_path)
+    topic = topics.device("test", "room-1", "label")
+    with Fleet([device]):
+        assert device.ready.wait(20)  # so that its subscriptions stand
+        with Peer(running, "labels") as someone:
+            someone.publish(topic, bad)
+            someone.publish(topic, json.dumps({"label": 1}).encode())
+        assert source.labels.get(timeout=20) == 1
+
+
+def test_a_source_of_ones_own_is_found_and_a_wrong_one_is_told() -> None:
+    assert make_source("tests.test_agent:Scripted", {}).name == "scripted"
+    assert make_source("simulated", {}).simulated
+    for spec, settings in (("nothing", {}), ("tests.test_agent:Nobody", {}), ("simulated", {"seat": "1"})):
+        with pytest.raises(ValueError, match=spec.partition(":")[0]):
+            make_source(spec, settings)
