@@ -18,6 +18,7 @@ from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tegu.model import Model
 from tegu.wire.update import Update
 

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Callable
 
 import numpy as np
+
 from tegu import topics
 from tegu.model import Model
 from tegu.session import CHUNK_BYTES, MOST_BOOTS

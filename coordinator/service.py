@@ -16,10 +16,10 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from tegu import topics
-from tegu.wire.messages import State
 
 from broker_config.link import client
+from tegu import topics
+from tegu.wire.messages import State
 
 from .federation import Federation, Outgoing
 from .settings import Settings, example, load, to_toml

@@ -19,12 +19,11 @@ from array import array
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tegu.model import Model
-
 from coordinator.settings import to_toml
 from edge_agents import datasets
 from edge_agents.agent import Agent, Place, make_source
 from edge_agents.sources import Source
+from tegu.model import Model
 
 from . import broker, report
 from .observer import USER, Observer, Tap

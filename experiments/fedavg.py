@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tegu.learner import Learner
-from tegu.model import Model
-from tegu.wire import F32
-from tegu.wire.update import Update
 
 from coordinator.aggregate import aggregate
 from edge_agents.agent import make_source
 from edge_agents.sources import Source
+from tegu.learner import Learner
+from tegu.model import Model
+from tegu.wire import F32
+from tegu.wire.update import Update
 
 from .tasks import split
 

@@ -9,12 +9,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from broker_config.link import client
 from tegu import topics
 from tegu.model import Model
 from tegu.wire import WireError
 from tegu.wire.messages import Ack, Manifest, Round, State, decode_numbers
-
-from broker_config.link import client
 
 from .results import DeviceRow, RoundRow
 

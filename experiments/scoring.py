@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from tegu.learner import Learner
-from tegu.model import Model
 
 from edge_agents.sources import Sample, Source
+from tegu.learner import Learner
+from tegu.model import Model
 
 from .results import Curve, ScoreName
 

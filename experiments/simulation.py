@@ -8,11 +8,10 @@ from array import array
 from collections import deque
 from collections.abc import Mapping
 
-from tegu.session import Session
-
 from coordinator.federation import Federation, Outgoing
 from coordinator.settings import Settings
 from edge_agents.sources import Source
+from tegu.session import Session
 
 
 class Simulation:

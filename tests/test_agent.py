@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tegu import topics
-from tegu.wire.messages import State, decode_numbers
 
 from coordinator.federation import Federation
 from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
@@ -17,6 +15,8 @@ from edge_agents.fleet import Fleet
 from edge_agents.sources import Sample, Source
 from experiments import broker
 from experiments.observer import USER, Tap
+from tegu import topics
+from tegu.wire.messages import State, decode_numbers
 
 from .parts import needs
 from .peer import Peer

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from coordinator.aggregate import Weights, aggregate, limit_of, norm, outer_step
+from coordinator.federation import Federation
+from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Schedule, Settings
 from tegu import topics
 from tegu.model import Model
 from tegu.wire import F32
 from tegu.wire.messages import Ack
 from tegu.wire.update import Update, encode_update
-
-from coordinator.aggregate import Weights, aggregate, limit_of, norm, outer_step
-from coordinator.federation import Federation
-from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Schedule, Settings
 
 FOUR = Model("1 | dense 2 linear")  # two weights, two biases
 START = np.array([1.0, 2.0, 3.0, 4.0], dtype=np.float32)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from tegu import topics
-from tegu.wire.messages import State
 
 import broker_config
 from edge_agents.agent import Agent, Place, make_source
 from edge_agents.fleet import Fleet
 from experiments import broker, broker_folder
 from experiments.broker import RunningBroker
+from tegu import topics
+from tegu.wire.messages import State
 from tests.parts import needs
 from tests.peer import DEADLINE_S, MQTT5, MQTT311, Message, Peer
 

@@ -9,15 +9,15 @@ from random import Random
 
 import numpy as np
 import pytest
+
+from coordinator.checkpoint import Checkpoint
+from coordinator.federation import Federation
+from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
 from tegu import topics
 from tegu.model import Model
 from tegu.wire import F32
 from tegu.wire.messages import Ack
 from tegu.wire.update import encode_update
-
-from coordinator.checkpoint import Checkpoint
-from coordinator.federation import Federation
-from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
 
 MODEL = Model("1 | dense 2 linear")
 ZEROS = np.zeros(MODEL.size, dtype=np.float32)

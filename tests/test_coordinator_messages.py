@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from coordinator.federation import Federation
+from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
 from tegu import topics
 from tegu.model import Model
 from tegu.wire import F32
 from tegu.wire.messages import Ack, State
 from tegu.wire.update import encode_update
-
-from coordinator.federation import Federation
-from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
 
 SETTINGS = Settings(
     LinkSettings(site="test", checkpoint=Path(":memory:")),

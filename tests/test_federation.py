@@ -12,9 +12,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tegu.model import Model
-from tegu.wire.initialization import decode_init
-from tegu.wire.messages import Ack
 
 from coordinator.settings import load
 from edge_agents.agent import Agent, Place
@@ -24,6 +21,9 @@ from experiments import broker
 from experiments.observer import USER, Observer, Tap
 from experiments.results import RoundRow
 from experiments.simulation import Simulation
+from tegu.model import Model
+from tegu.wire.initialization import decode_init
+from tegu.wire.messages import Ack
 
 from .parts import needs
 

@@ -5,7 +5,6 @@ from math import cos, pi, sin
 from pathlib import Path
 
 import pytest
-from tegu.room import RoomInputs
 
 from edge_agents.rooms import (
     Room,
@@ -20,6 +19,7 @@ from edge_agents.rooms import (
     usable,
 )
 from edge_agents.sources import STRIDE, Replay
+from tegu.room import RoomInputs
 
 QUARTER_S = 900
 DAY_S = 86400

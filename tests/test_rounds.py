@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tegu.wire import F32
-from tegu.wire.update import Update
 
 from coordinator.rounds import OpenRound, Rounds
 from coordinator.settings import RoundSettings
+from tegu.wire import F32
+from tegu.wire.update import Update
 
 
 def rules(**changes: Any) -> RoundSettings:

@@ -10,6 +10,7 @@ from array import array
 from typing import Any
 
 import pytest
+
 from tegu import topics
 from tegu.model import Model
 from tegu.session import CHUNK_BYTES, RESEND_S, Session

@@ -16,14 +16,14 @@ from random import Random
 from typing import Any
 
 import pytest
+
+from coordinator.federation import Federation
+from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
 from tegu import topics
 from tegu.model import Model
 from tegu.session import Session
 from tegu.wire.messages import Ack, State
 from tegu.wire.update import decode_update
-
-from coordinator.federation import Federation
-from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
 
 DEVICES = ("a", "b", "c", "d", "e")
 CHUNKED = ("d", "e")  # these pull 1 KiB pieces: the initialization has two

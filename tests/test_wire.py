@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from tegu.model import Model
 from tegu.wire import CODECS, F16, F32, INT8, WireError, messages
 from tegu.wire.initialization import decode_init, encode_init
 from tegu.wire.update import decode_update, encode_update, peek_key
-
 from tests import reference_wire as reference
 from tests.vectors import make
 

@@ -1,8 +1,8 @@
 """How long an update is, against what information theory says of the same indices and symbols."""
 
 import pytest
-from tegu.model import Model
 
+from tegu.model import Model
 from tests.trained import DIGITS, SINE, digits_delta, entropy_bits, sine_delta, update_of
 
 

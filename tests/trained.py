@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 from sklearn.datasets import load_digits
+
 from tegu.learner import Learner
 from tegu.model import Model
 from tegu.sparse import top_p

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from tegu.model import Model
-
 from edge_agents import datasets
 from edge_agents.agent import make_source
 from experiments.fedavg import train
@@ -21,6 +19,7 @@ from experiments.results import Curve
 from experiments.scoring import SAMPLES, adaptation_curve
 from experiments.simulation import Simulation
 from experiments.tasks import TASKS, Cast, presence, settings_of, split
+from tegu.model import Model
 
 TASK = TASKS["presence"]
 

@@ -16,10 +16,10 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import numpy as np
+
 from tegu.model import Model
 from tegu.wire.bits import varint_bytes
 from tegu.wire.update import Update, decode_update, encode_update
-
 from tests.trained import DIGITS, SINE, digits_delta, entropy_bits, sine_delta, update_of
 
 HEADER_BYTES = 16  # what every format is charged for shape, version, boot, sequence, counts and CRC

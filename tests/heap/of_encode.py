@@ -20,6 +20,7 @@ sys.path.insert(0, sys.path[0] + "/../shared")
 sys.path.insert(0, sys.argv[1])
 
 from given import Numbers, delta
+
 from tegu.model import Model
 from tegu.sparse import top_p
 from tegu.wire import bits, update

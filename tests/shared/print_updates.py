@@ -8,6 +8,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, HERE + "/../../mcu_firmware/lib")
 
 from given import Numbers, delta  # noqa: E402
+
 from tegu.model import Model  # noqa: E402
 from tegu.sparse import top_p  # noqa: E402
 from tegu.wire.update import decode_update, encode_update  # noqa: E402

@@ -4,6 +4,7 @@ from array import array
 from math import log, sqrt
 
 from given import Numbers, error_of
+
 from tegu.learner import Learner
 from tegu.model import Model
 from tegu.normaliser import Normaliser

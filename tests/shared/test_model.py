@@ -3,6 +3,7 @@
 from binascii import hexlify
 
 from given import error_of
+
 from tegu.model import Model
 
 # Worked out with whole numbers and fractions apart from Model, rounded once to float32.

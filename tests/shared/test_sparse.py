@@ -3,6 +3,7 @@
 from array import array
 
 from given import Numbers, delta, error_of
+
 from tegu.sparse import subtract, top_p
 
 

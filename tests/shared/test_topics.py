@@ -1,6 +1,7 @@
 """Topics are built and parsed as the table in tegu.topics has them."""
 
 from given import error_of
+
 from tegu import topics
 
 

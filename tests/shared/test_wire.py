@@ -4,6 +4,7 @@ from array import array
 from binascii import hexlify, unhexlify
 
 from given import error_of, floats, vectors
+
 from tegu.model import Model
 from tegu.wire import WireError, messages
 from tegu.wire.bits import from_half, to_half
