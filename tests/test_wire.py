@@ -319,7 +319,7 @@ def test_random_and_mutated_small_messages_raise_nothing_but_wire_errors() -> No
             message = kind.decode(mutated(draw, draw.choice(good)))
         except WireError:
             continue
-        for name, (wanted, _) in kind.FIELDS.items():
+        for name, wanted, _ in messages.fields_of(kind):
             assert type(getattr(message, name)) is wanted, (name, getattr(message, name))
 
 

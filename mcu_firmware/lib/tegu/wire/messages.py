@@ -8,25 +8,33 @@ TELEMETRY_BYTES = 2048  # at most
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 
 class Message:
-    """A JSON object with known fields. FIELDS: name -> (type, default); a default of ... means it must be there."""
+    """A JSON object with known fields.
 
-    FIELDS: "dict[str, tuple[Any, Any]]" = {}
+    FIELDS names them, as `name:kind` or, where it may be left out, `name:kind=default`; a kind is str, int (0 to 2**32 - 1)
+    or float. One string, because on a board it stays in flash where a dict would take the heap.
+    """
+
+    FIELDS = ""
     LIMIT_BYTES = 512
 
     def __init__(self, **values: "Any") -> None:
-        for name, (_, default) in self.FIELDS.items():
-            setattr(self, name, values.pop(name, default))
+        for name, _, default in fields_of(self):
+            value = values.pop(name, default)
+            if value is None:
+                raise ValueError("%s is missing" % name)
+            setattr(self, name, value)
         if values:
             raise ValueError("no field %s" % ", ".join(values))
 
     def encode(self) -> bytes:
         """As JSON, fields at their defaults left out. ValueError if it is longer than its limit."""
         fields = {}
-        for name, (_, default) in self.FIELDS.items():
+        for name, _, default in fields_of(self):
             value = getattr(self, name)
             if value != default:
                 fields[name] = value
@@ -38,22 +46,15 @@ class Message:
     @classmethod
     def decode(cls, data: bytes) -> "Any":
         """The message in data, else WireError with the field's name."""
-        if len(data) > cls.LIMIT_BYTES:
-            raise WireError("length: %d bytes are more than %d" % (len(data), cls.LIMIT_BYTES))
-        try:
-            fields = json.loads(data)
-        except (ValueError, RuntimeError):
-            raise WireError("json: cannot be read")
-        if not isinstance(fields, dict):
-            raise WireError("json: must be an object")
+        fields = _object(data, cls.LIMIT_BYTES)
         values = {}
-        for name, (kind, default) in cls.FIELDS.items():
+        for name, kind, default in fields_of(cls):
             value = fields.get(name, default)
-            if value is ...:
+            if name not in fields and default is None:
                 raise WireError("%s: is missing" % name)
             if kind is float and type(value) is int and abs(value) < 1 << 53:
                 value = float(value)
-            if name in fields and type(value) is not kind:
+            if type(value) is not kind:
                 raise WireError("%s: must be %s" % (name, kind.__name__))
             if (kind is int and not 0 <= value <= 0xFFFFFFFF) or (kind is float and not value - value == 0.0):
                 raise WireError("%s: out of range" % name)
@@ -61,82 +62,79 @@ class Message:
         return cls(**values)
 
 
+def fields_of(message: "Message | type[Message]") -> "Iterator[tuple[str, Any, Any]]":
+    """(name, type, default or None) of each field."""
+    for word in message.FIELDS.split():
+        name, rest = word.split(":")
+        kind, _, default = rest.partition("=")
+        made = int if kind == "int" else float if kind == "float" else str
+        yield name, made, made(default) if "=" in rest else None
+
+
+def _object(data: bytes, limit_bytes: int) -> "dict[str, Any]":
+    if len(data) > limit_bytes:
+        raise WireError("length: %d bytes are more than %d" % (len(data), limit_bytes))
+    try:
+        fields = json.loads(data)
+    except (ValueError, RuntimeError):
+        raise WireError("json: cannot be read")
+    if not isinstance(fields, dict):
+        raise WireError("json: must be an object")
+    return fields
+
+
 class Manifest(Message):
     """What a device must know before it takes an initialization: retained, at most 512 bytes."""
 
-    FIELDS = {
-        "model": (str, ...),  # name
-        "spec": (str, ...),  # layers, with the shared/local split (see tegu.model)
-        "hash": (int, ...),  # the spec's shape hash
-        "version": (int, ...),
-        "bytes": (int, ...),  # of the initialization as published
-        "sha256": (str, ...),  # of the same, as hex
-        "chunks": (int, ...),  # pieces of 1 KiB
-        "codec": (str, "int8"),  # of updates
-        "inner_step_size": (float, ...),
-        "outer_step_size": (float, 1.0),
-        "samples": (int, ...),  # a device learns from in a round
-        "top_p": (float, ...),  # percent of shared parameters sent
-        "heap_bytes": (int, 0),  # free heap that a device needs to take part
-        "finished": (int, 0),  # 1: no more rounds, this version is for use
-    }
-    model: str
-    spec: str
-    hash: int
+    FIELDS = (
+        "model:str spec:str hash:int version:int bytes:int sha256:str chunks:int codec:str=int8 "
+        "inner_step_size:float outer_step_size:float=1.0 samples:int top_p:float heap_bytes:int=0 "
+        "finished:int=0"
+    )
+    model: str  # name
+    spec: str  # layers, with the shared/local split (see tegu.model)
+    hash: int  # the spec's shape hash
     version: int
-    bytes: int
-    sha256: str
-    chunks: int
-    codec: str
+    bytes: int  # of the initialization as published
+    sha256: str  # of the same, as hex
+    chunks: int  # pieces of 1 KiB
+    codec: str  # of updates
     inner_step_size: float
     outer_step_size: float
-    samples: int
-    top_p: float
-    heap_bytes: int
-    finished: int
+    samples: int  # a device learns from in a round
+    top_p: float  # percent of shared parameters sent
+    heap_bytes: int  # free heap that a device needs to take part
+    finished: int  # 1: no more rounds, this version is for use
 
 
 class Round(Message):
     """An open round: retained, at most 256 bytes. Times are seconds since 1970 by the coordinator's clock."""
 
     LIMIT_BYTES = 256
-    FIELDS = {
-        "round_num": (int, ...),
-        "version": (int, ...),
-        "opens_s": (int, ...),
-        "closes_s": (int, ...),
-        "quorum": (int, ...),
-        "join_percent": (float, 100.0),  # probability that a device takes part
-        "invited": (str, ""),  # one device id: TinyReptile's serial round; empty means all
-        "top_p": (float, 0.0),  # 0 means the manifest's
-    }
+    FIELDS = (
+        "round_num:int version:int opens_s:int closes_s:int quorum:int join_percent:float=100.0 "
+        "invited:str= top_p:float=0.0"
+    )
     round_num: int
     version: int
     opens_s: int
     closes_s: int
     quorum: int
-    join_percent: float
-    invited: str
-    top_p: float
+    join_percent: float  # probability that a device takes part
+    invited: str  # one device id: TinyReptile's serial round; empty means all
+    top_p: float  # 0 means the manifest's
 
 
 class Ack(Message):
     """The receipt of an update, sent after the coordinator's commit. boot, sequence: of the update it answers."""
 
     LIMIT_BYTES = 256
-    FIELDS = {
-        "result": (str, ...),
-        "boot": (int, 0),
-        "sequence": (int, 0),
-        "version": (int, ...),  # the current one
-        "least_boot": (int, 0),  # the highest boot number heard: one below it is from an earlier life
-        "why": (str, ""),
-    }
+    FIELDS = "result:str boot:int=0 sequence:int=0 version:int least_boot:int=0 why:str="
     result: str
     boot: int
     sequence: int
-    version: int
-    least_boot: int
+    version: int  # the current one
+    least_boot: int  # the highest boot number heard: one below it is from an earlier life
     why: str
 
 
@@ -144,16 +142,10 @@ class State(Message):
     """A device's or the coordinator's state, retained, also as last will."""
 
     LIMIT_BYTES = 256
-    FIELDS = {
-        "state": (str, ...),  # ready, sleeping, offline, lost, refused; the coordinator: online, offline
-        "boot": (int, 0),  # of the device; the coordinator's epoch
-        "model": (str, ""),  # that a device takes part in
-        "wakes_s": (int, 0),
-        "why": (str, ""),
-    }
-    state: str
-    boot: int
-    model: str
+    FIELDS = "state:str boot:int=0 model:str= wakes_s:int=0 why:str="
+    state: str  # ready, sleeping, offline, lost, refused; the coordinator: online, offline
+    boot: int  # of the device; the coordinator's epoch
+    model: str  # that a device takes part in
     wakes_s: int
     why: str
 
@@ -162,8 +154,8 @@ class Label(Message):
     """A label for a device's present reading, from someone who knows it."""
 
     LIMIT_BYTES = 256
-    FIELDS = {"label": (int, ...)}  # the class
-    label: int
+    FIELDS = "label:int"
+    label: int  # the class
 
 
 def encode_numbers(numbers: "dict[str, float]") -> bytes:
@@ -173,14 +165,7 @@ def encode_numbers(numbers: "dict[str, float]") -> bytes:
 
 def decode_numbers(data: bytes) -> "dict[str, float]":
     """The numbers of a telemetry message, all finite, else WireError."""
-    if len(data) > TELEMETRY_BYTES:
-        raise WireError("length: %d bytes are more than %d" % (len(data), TELEMETRY_BYTES))
-    try:
-        numbers = json.loads(data)
-    except (ValueError, RuntimeError):
-        raise WireError("json: cannot be read")
-    if not isinstance(numbers, dict):
-        raise WireError("json: must be an object")
+    numbers = _object(data, TELEMETRY_BYTES)
     for name, value in numbers.items():
         if type(value) not in (int, float) or not -1e300 < value < 1e300:
             raise WireError("%.40s: must be a finite number" % name)
