@@ -22,6 +22,7 @@ from tegu.wire.initialization import encode_init
 from tegu.wire.messages import Ack, Manifest, Round, State
 from tegu.wire.update import decode_update, peek_key
 
+from . import sections
 from .aggregate import Weights, aggregate, limit_of, norm, outer_step
 from .checkpoint import Checkpoint
 from .rounds import Rounds
@@ -123,7 +124,7 @@ class Federation:
     def _update(self, device: str, payload: bytes) -> bytes:
         """The ack of an update's bytes."""
         try:
-            update = decode_update(payload, self.model)
+            update = decode_update(payload, self.model, sections)
             if update.boot >= MOST_BOOTS:
                 raise WireError("boot: out of range")
             length = norm(update)
@@ -178,7 +179,7 @@ class Federation:
         heard, version, round_num = len(rounds.heard), rounds.version, rounds.round_num
         step = outer_step(rules.schedule, rules.outer_step_size, rounds.closed, rules.rounds)
         limit = limit_of(self.checkpoint.norms(version - NORM_VERSIONS), rules.clip)
-        updates = (decode_update(payload, self.model) for payload in self.checkpoint.payloads(version))
+        updates = (decode_update(payload, self.model, sections) for payload in self.checkpoint.payloads(version))
         try:
             after = aggregate(self.model, self.initialization, updates, step, rules.denominator, limit)
         except ValueError as error:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import numpy as np
 
+from coordinator import sections
 from tegu.model import Model
 from tegu.wire.bits import varint_bytes
 from tegu.wire.update import Update, decode_update, encode_update
@@ -82,8 +83,10 @@ def time_table() -> None:
     print(
         "\nTime of one update at P = 10 %, as a ratio to zlib over the dense float32 bytes (medians of interleaved runs).\n"
     )
-    print("| parameters | encode | decode | npz encode | npz decode | JSON encode | JSON decode | zlib of dense |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print(
+        "| parameters | encode | decode | numpy decode | npz encode | npz decode | JSON encode | JSON decode | zlib of dense |"
+    )
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for spec, delta, repeats in ((SINE, sine_delta(1), 40), (DIGITS, digits_delta(1), 8)):
         model = Model(spec)
         payload, update = update_of(spec, delta, 10.0)
@@ -96,6 +99,7 @@ def time_table() -> None:
             {
                 "encode": lambda model=model, delta=delta, chosen=chosen: encode_update(model, delta, chosen),
                 "decode": lambda payload=payload, model=model: decode_update(payload, model),
+                "numpy decode": lambda payload=payload, model=model: decode_update(payload, model, sections),
                 "npz encode": lambda update=update: saved(update),
                 "npz decode": lambda file=file: dict(np.load(io.BytesIO(file))),
                 "JSON encode": lambda pairs=pairs: json.dumps(pairs),

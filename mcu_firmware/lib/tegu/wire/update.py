@@ -26,6 +26,8 @@ LEAST_BYTES = 13  # no update is shorter: 4 fixed, 5 varints, CRC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     Bytes = bytes | bytearray
     Floats = array[float]
     Indices = array[int]
@@ -185,8 +187,11 @@ def _put_floats(out: bytearray, at: int, codec: int, values: "Floats", indices: 
         at += 4 if codec == F32 else 2
 
 
-def decode_update(data: "Bytes", model: Model) -> Update:
-    """The update in data, every byte of it checked, else WireError with the field's name."""
+def decode_update(data: "Bytes", model: Model, sections: "Any" = None) -> Update:
+    """The update in data, every byte of it checked, else WireError with the field's name.
+
+    sections: who reads the bits, as functions get_indices, get_magnitudes and get_floats; None: those of this library.
+    """
     if len(data) < LEAST_BYTES:
         raise WireError("length: %d bytes are too few" % len(data))
     if len(data) > 64 + 6 * model.shared_size:  # more than all parameters could need
@@ -222,11 +227,12 @@ def decode_update(data: "Bytes", model: Model) -> Update:
             raise WireError("least magnitude: must be 1 to 127")
         scale = from_bits(scale_bits << 16)
         at += 3
-    indices, at = _get_indices(data, at, end, count, gap_r, model.shared_size)
+    indices, at = (sections.get_indices if sections else get_indices)(data, at, end, count, gap_r, model.shared_size)
     if codec == INT8:
-        values, at = _get_magnitudes(data, at, end, count, magnitude_r, scale, least)
+        read = sections.get_magnitudes if sections else get_magnitudes
+        values, at = read(data, at, end, count, magnitude_r, scale, least)
     else:
-        values, at = get_floats(data, at, end, count, codec)
+        values, at = (sections.get_floats if sections else get_floats)(data, at, end, count, codec)
     if at != end:
         raise WireError("length: %d bytes too many" % (end - at))
     return Update(codec, version, boot, sequence, samples, indices, values)
@@ -242,7 +248,7 @@ def peek_key(data: "Bytes") -> "tuple[int, int]":
         return 0, 0
 
 
-def _get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int) -> "tuple[Indices, int]":
+def get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int) -> "tuple[Indices, int]":
     indices = array("H" if size <= 65536 else "I", bytes((2 if size <= 65536 else 4) * count))
     room = array("I", bytes(4 * count))
     unary = Bits(data, at, end)
@@ -265,7 +271,7 @@ def _get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int
     return indices, low.close("gaps")
 
 
-def _get_magnitudes(
+def get_magnitudes(
     data: "Bytes", at: int, end: int, count: int, r: int, scale: float, least: int
 ) -> "tuple[Floats, int]":
     signs = Bits(data, at, end)
