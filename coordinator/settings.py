@@ -50,7 +50,7 @@ class ModelSettings:
     samples: int = 32  # a device learns from in a round
     top_p: float = 10.0  # percent
     codec: str = "int8"  # of updates
-    init_codec: str = "f16"  # of the initialization as published; the coordinator itself keeps float32
+    init_codec: str = "int8"  # of the initialization as published; the coordinator itself keeps float32
     heap_bytes: int = 0  # a device needs free; 0: not stated
 
     def __post_init__(self) -> None:

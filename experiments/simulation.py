@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from coordinator.federation import Federation, Outgoing
 from coordinator.settings import Settings
 from edge_agents.sources import Source
+from tegu import topics
 from tegu.session import Session
+from tegu.wire.initialization import decode_init
 
 
 class Simulation:
@@ -23,14 +25,14 @@ class Simulation:
         self.sessions = {
             device: Session(settings.link.site, device, settings.model.name, boot=1) for device in sorted(sources)
         }
-        self.update_bytes = 0
+        self._site, self._model_name = settings.link.site, settings.model.name
         self._retained: dict[str, bytes] = {}
         self._subscribed: dict[str, set[str]] = {device: set() for device in self.sessions}
         self._to_federation: deque[tuple[str, bytes]] = deque()
         self._to_devices: deque[tuple[str, str, bytes]] = deque()
 
     def run(self) -> "array[float]":
-        """All the rounds of the settings; the initialization at the end."""
+        """All the rounds of the settings; the initialization that a device joining now would get."""
         self._out(self.federation.retained())
         for device, session in self.sessions.items():
             self._carry_out(device, session.connected())
@@ -39,7 +41,8 @@ class Simulation:
             if not self._learn():
                 raise RuntimeError("no device has anything to do and the rounds are not over")
             self._settle()
-        return array("f", self.federation.initialization.tobytes())
+        topic = topics.model(self._site, self._model_name, "init")
+        return decode_init(self._retained[topic], self.federation.model)[1]
 
     # --- messages ---
 
@@ -62,8 +65,8 @@ class Simulation:
         for topic, payload, retain in out:
             if retain:
                 self._retained[topic] = payload
-            for device, topics in self._subscribed.items():
-                if topic in topics:
+            for device, subscribed in self._subscribed.items():
+                if topic in subscribed:
                     self._to_devices.append((device, topic, payload))
 
     def _carry_out(self, device: str, effects: list[tuple[object, ...]]) -> None:
@@ -94,6 +97,4 @@ class Simulation:
             sample = source.next_support(session.wanted)
             if sample is None:
                 raise ValueError(f"{source.name} has nothing to learn from")
-            before = session.bytes["update_up"]
             self._carry_out(device, session.sample(*sample))
-            self.update_bytes += session.bytes["update_up"] - before
