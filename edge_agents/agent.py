@@ -77,6 +77,7 @@ class Agent:
         self._query: list[Sample] = []
         self._begun = 0  # the version whose round the source knows of
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()  # a signal may put while a get is under way
+        self._rejoin = False
         self._connected_s = math.inf
         self._samples = 0
         self._updates = 0
@@ -89,19 +90,27 @@ class Agent:
 
     def run(self) -> None:
         """Take part. A broker that cannot be reached yet, or any more, is tried again."""
+        while self._take_part():
+            pass
+
+    def _take_part(self) -> bool:
+        """One client's life. True: it must be another one, for the last will holds a boot number that is no more."""
+        self._rejoin = False
         client = self._client()
         client.connect_async(self.place.host, self.place.port, KEEPALIVE_S)
         client.loop_start()
         try:
-            while self._next(client):
+            while not self._rejoin and self._next(client):
                 pass
-            self._carry_out(client, self.session.leaving())
+            if not self._rejoin:
+                self._carry_out(client, self.session.leaving())
         except BaseException:
             self._carry_out(client, self.session.leaving("lost"))  # a planned disconnect takes the last will away
             raise
         finally:
             client.disconnect()
             client.loop_stop()
+        return self._rejoin
 
     # --- one step ---
 
@@ -144,6 +153,7 @@ class Agent:
         self._carry_out(client, self.session.received(topic, payload))
         if self.session.boot != boot:
             keep_boot(self.place.state_folder, self.place.device, self.session.boot)
+            self._rejoin = True
         if self.session.learner is not None:
             self.ready.set()
 

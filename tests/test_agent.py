@@ -16,7 +16,7 @@ from edge_agents.sources import Sample, Source
 from experiments import broker
 from experiments.observer import USER, Tap
 from tegu import topics
-from tegu.wire.messages import State, decode_numbers
+from tegu.wire.messages import Ack, State, decode_numbers
 
 from .parts import needs
 from .peer import Peer
@@ -130,3 +130,20 @@ def test_a_source_of_ones_own_is_found_and_a_wrong_one_is_told() -> None:
     for spec, settings in (("nothing", {}), ("tests.test_agent:Nobody", {}), ("simulated", {"seat": "1"})):
         with pytest.raises(ValueError, match=spec.partition(":")[0]):
             make_source(spec, settings)
+
+
+def test_a_device_that_forgot_its_boot_number_comes_back_with_the_next_one_in_its_will_too(
+    running: broker.RunningBroker, tmp_path: Path
+) -> None:
+    device = agent(running, Scripted(), tmp_path)
+    with Tap(running.host, running.port, USERS[USER], "test") as tap, Fleet([device]):
+        assert device.ready.wait(20)
+        with Peer(running, "coordinator") as coordinator:
+            told = Ack(result="stale", version=1, least_boot=57).encode()
+            coordinator.publish(topics.device("test", "room-1", "ack", "m"), told)
+        first(tap, "state", '"boot": 58')  # said at once, on the old connection
+        first(tap, "state", '"boot": 58')  # said again on the new one
+        first(tap, "thing")
+        with Peer(running, "room-1"):  # the same name: the broker drops the agent's connection
+            assert State.decode(first(tap, "state", "lost")).boot == 58
+    assert json.loads((tmp_path / "room-1.json").read_text()) == {"boot": 58}

@@ -82,7 +82,6 @@ class Session:
         self._pending: "bytearray | None" = None
         self._pending_key = (0, 0, 0)
         self._sent_s: "float | None" = None
-        self._epoch = -1
         self._pieces: "bytearray | None" = None
 
     # --- events ---
@@ -92,7 +91,7 @@ class Session:
         return self._topic("state"), self._state("lost")
 
     def connected(self) -> "Effects":
-        """The link is up: announce, listen, and send again what has no ack."""
+        """The link is up: announce and listen. What has no ack goes out when the coordinator is heard to be online."""
         effects = self._say("ready")
         if self.thing is not None:
             effects.append(("publish", self._topic("thing"), self.thing, 1, True))
@@ -104,7 +103,7 @@ class Session:
             topics.model(self.site, self.model_name, "manifest"),
         ):
             effects.append(("subscribe", topic))
-        return effects + self._fetch() + self._send()
+        return effects + self._fetch()
 
     def leaving(self, state: str = "offline", wakes_s: int = 0) -> "Effects":
         """Say good-bye before a planned disconnect: offline, or sleeping until wakes_s."""
@@ -386,8 +385,5 @@ class Session:
         return effects + self._begin()
 
     def _on_coordinator(self, state: State) -> "Effects":
-        """A new epoch is a coordinator that may not have seen what was sent to the one before."""
-        if state.state != "online" or state.boot == self._epoch:
-            return []
-        known, self._epoch = self._epoch, state.boot
-        return self._send() if known >= 0 else []
+        """It says so at each of its connects: what came while it, or the broker, was away may never have reached it."""
+        return self._send() if state.state == "online" else []
