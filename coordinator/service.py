@@ -125,6 +125,8 @@ class Service:
             self._incoming.put_nowait(message)
         except queue.Full:
             self.dropped += 1
+            if self.dropped % QUEUED == 1:
+                log.warning("%d messages were dropped: they come faster than they can be kept", self.dropped)
 
 
 def run(arguments: list[str]) -> int:

@@ -2,12 +2,15 @@
 
 import json
 import queue
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from broker_config import link
 from coordinator.federation import Federation
 from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings
 from edge_agents.agent import Agent, Place, make_source
@@ -147,3 +150,19 @@ def test_a_device_that_forgot_its_boot_number_comes_back_with_the_next_one_in_it
         with Peer(running, "room-1"):  # the same name: the broker drops the agent's connection
             assert State.decode(first(tap, "state", "lost")).boot == 58
     assert json.loads((tmp_path / "room-1.json").read_text()) == {"boot": 58}
+
+
+def test_no_client_of_ours_holds_small_packets_back(running: broker.RunningBroker) -> None:
+    client = link.client(USER, USERS[USER])
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
+    client.connect(running.host, running.port)
+    client.loop_start()
+    try:
+        assert connected.wait(20)
+        opened = client.socket()
+        assert isinstance(opened, socket.socket)
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    finally:
+        client.disconnect()
+        client.loop_stop()

@@ -118,3 +118,19 @@ def test_an_update_beyond_all_learning_is_invalid() -> None:
     ((_, ack, _),) = federation.batch([(update_topic("a"), bytes(payload))])
     assert Ack.decode(ack).result == "invalid"
     assert federation.rounds.heard == []
+
+
+def test_a_serial_round_opens_for_nobody_while_nobody_is_ready() -> None:
+    federation = Federation(SETTINGS)
+    state = "tegu/1/test/device/a/state"
+    federation.batch([(state, READY)])
+    federation.tick()
+    payload = encode_update(Model("1 | dense 1 linear"), array("f", [1.0, 0.0]), array("H", [0]), F32, 1, 1, 1, 8)
+    federation.batch([(update_topic("a"), bytes(payload)), (state, State(state="lost", boot=1).encode())])
+    out = {topic: payload for topic, payload, _ in federation.tick()}
+    assert (federation.rounds.version, federation.rounds.open) == (2, None)
+    assert out[topics.model("test", "m", "round")] == b""  # not one that invites all
+    federation.batch([(state, READY)])
+    federation.tick()
+    assert federation.rounds.open is not None
+    assert federation.rounds.open.invited == "a"

@@ -21,11 +21,13 @@ from experiments import broker
 from experiments.observer import USER, Observer, Tap
 from experiments.results import RoundRow
 from experiments.simulation import Simulation
+from tegu import topics
 from tegu.model import Model
 from tegu.wire.initialization import decode_init
 from tegu.wire.messages import Ack
 
 from .parts import needs
+from .peer import Peer
 
 SITE = "test"
 SPEC = "1 | dense 8 tanh | dense 1 linear"
@@ -269,3 +271,19 @@ def test_a_device_with_a_wrong_password_is_told_so_and_ends(tmp_path: Path) -> N
         with Fleet([agent]) as fleet:
             fleet.wait()
         assert "uthori" in agent.refused  # "Not authorized", "Bad user name or password" says 3.1.1 by code 5
+
+
+def test_an_update_without_qos_1_is_nobodys(tmp_path: Path) -> None:
+    topic = topics.device(SITE, "device-1", "update", "lines")
+    with site(tmp_path, 1) as here, Peer(here.running, "device-1", password=USERS["device-1"]) as device:
+        device.subscribe(topics.device(SITE, "device-1", "ack", "lines"))
+        device.subscribe(topics.coordinator_state(SITE))
+        seen = [device.next()]
+        while seen[-1].topic != topics.coordinator_state(SITE):
+            seen.append(device.next())  # the coordinator is online: it has subscribed
+        device.send(topic, b"22", qos=0)
+        device.publish(topic, b"333")
+        while seen[-1].topic.endswith("/state") or "3 bytes" not in Ack.decode(seen[-1].payload).why:
+            seen.append(device.next())
+    said = [Ack.decode(message.payload).why for message in seen if "/ack/" in message.topic]
+    assert not any("2 bytes" in why for why in said), said
