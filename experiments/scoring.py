@@ -1,4 +1,4 @@
-"""How well weights do on many samples at once, and the adaptation curve. The forward pass is tegu.learner's, in numpy.
+"""How well weights do on many samples at once, and the adaptation curve. The forward pass is experiments.fleet's.
 
 The adaptation curve is the product's metric: loss and score on a device that never took part, after 0, 1, 2, 4, ...
 samples learned online, one pass, each from several places in its support; the mean over those places is reported.
@@ -15,29 +15,30 @@ from edge_agents.sources import Sample, Source
 from tegu.learner import Learner
 from tegu.model import Model
 
+from . import fleet
 from .results import Curve, ScoreName
 
 SAMPLES = (0, 1, 2, 4, 8, 16, 32)
 Floats = NDArray[np.float32]
 
 
-def predict_many(model: Model, weights: Floats, x: Floats) -> Floats:
-    """Outputs, shape (rows, model.outputs), of inputs of shape (rows, model.inputs)."""
-    row: NDArray[Any] = x
-    for layer in model.layers:
-        middle = layer.offset + layer.units * layer.inputs
-        matrix = weights[layer.offset : middle].reshape(layer.units, layer.inputs)
-        row = row @ matrix.T + weights[middle : layer.offset + layer.size]
-        if layer.activation == "tanh":
-            row = np.tanh(row)
-        elif layer.activation == "relu":
-            row = np.maximum(row, 0)
-        elif layer.activation == "sigmoid":
-            row = 1 / (1 + np.exp(-np.clip(row, -60, 60)))
-        elif layer.activation == "softmax":
-            row = np.exp(np.maximum(row - row.max(axis=1, keepdims=True), -80))
-            row = row / row.sum(axis=1, keepdims=True)
-    return row.astype(np.float32)
+def scored(model: Model, out: Floats, y: NDArray[Any], name: ScoreName) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(mean loss, score) of each device: out float32 (devices, rows, outputs), y as in a sample, (devices, rows, ...).
+
+    Balanced accuracy is the mean of each class's accuracy.
+    """
+    if not model.classes:
+        square = ((out - y.reshape(out.shape)) ** 2).sum(axis=2).mean(axis=1)
+        return 0.5 * square, square
+    if model.outputs == 1:
+        out = np.concatenate((1 - out, out), axis=2)  # a single sigmoid, as its two classes
+    picked = np.take_along_axis(out, y[:, :, None], axis=2)[:, :, 0]
+    loss = -np.log(np.maximum(picked, 1e-12)).mean(axis=1)
+    right = out.argmax(axis=2) == y
+    if name == "accuracy":
+        return loss, right.mean(axis=1)
+    each = [np.where(y == label, right, np.nan) for label in np.unique(y)]
+    return loss, np.nanmean([np.nanmean(of_class, axis=1) for of_class in each], axis=0)
 
 
 class Query:
@@ -53,16 +54,9 @@ class Query:
 
     def score(self, weights: "array[float]") -> tuple[float, float]:
         """(mean loss, score). Balanced accuracy is the mean of each class's accuracy."""
-        out = predict_many(self._model, np.frombuffer(weights, dtype=np.float32), self._x)
-        if not self._model.classes:
-            square = ((out - self._y.reshape(out.shape)) ** 2).sum(axis=1)
-            return float(0.5 * square.mean()), float(square.mean())
-        picked = out[np.arange(len(out)), self._y]
-        loss = float(-np.log(np.maximum(picked, 1e-12)).mean())
-        right = out.argmax(axis=1) == self._y
-        if self._name == "accuracy":
-            return loss, float(right.mean())
-        return loss, float(np.mean([right[self._y == c].mean() for c in np.unique(self._y)]))
+        out = fleet.predict(self._model, np.frombuffer(weights, dtype=np.float32)[None], self._x)
+        loss, score = scored(self._model, out, self._y[None], self._name)
+        return float(loss[0]), float(score[0])
 
 
 def adaptation_curve(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edge_agents.sources import Replay, Sample
+from experiments import fleet
 from experiments.fedavg import train
-from experiments.scoring import Query, adaptation_curve, predict_many
+from experiments.scoring import Query, adaptation_curve
 from tegu.learner import Learner
 from tegu.model import Model
 
@@ -27,7 +28,7 @@ def test_the_forward_pass_in_numpy_is_the_learners(first: str, last: str) -> Non
     weights = model.initial(3, 1.0)
     random = Random(1)
     rows = [[random.uniform(-2, 2) for _ in range(4)] for _ in range(20)]
-    found = predict_many(model, np.frombuffer(weights, dtype=np.float32), np.array(rows, dtype=np.float32))
+    found = fleet.predict(model, np.frombuffer(weights, dtype=np.float32)[None], np.array(rows, dtype=np.float32))[0]
     learner = Learner(model, weights, 0.1)
     for row, outputs in zip(rows, found.tolist(), strict=True):
         assert outputs == pytest.approx(list(learner.predict_one(row)), abs=1e-6)

@@ -29,7 +29,8 @@ class Learner:
 
     weights: array('f') of model.size, changed by learn_one. A sample is x, a sequence of model.inputs numbers, and y: the
     class as an int when model.classes, else a sequence of model.outputs numbers. Bad samples are a ValueError, raised
-    before any weight has changed.
+    before any weight has changed. `only` says which layers learn: all if empty, else the "local" or the "shared" ones
+    (partial local reconstruction, arXiv 2307.06822).
     """
 
     def __init__(
@@ -41,20 +42,22 @@ class Learner:
         self.weights = weights
         self.inner_step_size = inner_step_size
         self.normaliser = normaliser
+        self.only = ""
         self.rows = [array("f", bytes(4 * layer.units)) for layer in model.layers]  # activations
         widest = max(layer.units for layer in model.layers)
         self.deltas = (array("f", bytes(4 * widest)), array("f", bytes(4 * widest)))
 
     def predict_one(self, x: "Row") -> "Floats":
-        """The outputs for x: probabilities of the classes, or numbers. The array is reused by the next call."""
+        """The outputs for x: probabilities of the classes (of class 1, if it is one number), or numbers. The array is reused by the next call."""
         row = x if self.normaliser is None else self.normaliser.apply(x)
         for layer, out in zip(self.model.layers, self.rows):
-            _forward(layer, self.weights, row, out)
+            layer.forward(self.weights, row, out)
+            _activate(layer.activation, out, layer.units)
             row = out
         return out
 
     def loss_one(self, x: "Row", y: "int | Row") -> float:
-        """The loss of one sample: -ln p(class), or half the sum of squared errors. Nothing is learned."""
+        """The loss of one sample: -ln p(class), binary cross-entropy, or half the sum of squared errors. Nothing is learned."""
         return _loss(self.model, self.predict_one(x), y)
 
     def learn_one(self, x: "Row", y: "int | Row") -> float:
@@ -73,11 +76,12 @@ class Learner:
         self._output_delta(out, y, delta)
         for at in range(len(self.model.layers) - 1, -1, -1):
             layer = self.model.layers[at]
+            step = self.inner_step_size if self.only in ("", "local" if layer.local else "shared") else 0.0
             if at == 0:
                 row = x if self.normaliser is None else self.normaliser.row
-                _backward(layer, self.weights, self.inner_step_size, row, delta, None)
+                layer.backward(self.weights, step, row, self.rows[0], delta, None)
                 break
-            _backward(layer, self.weights, self.inner_step_size, self.rows[at - 1], delta, before)
+            layer.backward(self.weights, step, self.rows[at - 1], self.rows[at], delta, before)
             _through(self.model.layers[at - 1], self.rows[at - 1], before)
             delta, before = before, delta
         return loss
@@ -94,35 +98,25 @@ class Learner:
             raise ValueError("a sample has %d outputs" % model.outputs)
         else:
             _check_bounds(y)
+            if model.layers[-1].activation == "sigmoid" and not all(0 <= value <= 1 for value in y):
+                raise ValueError("what a sigmoid is to give must be from 0 to 1")
 
     def _output_delta(self, out: "Floats", y: "int | Row", delta: "Floats") -> None:
         layer = self.model.layers[-1]
-        if self.model.classes:  # softmax with cross-entropy: p - onehot
+        if layer.activation == "softmax":  # as below with y one-hot
             for u in range(layer.units):
                 delta[u] = out[u] - (1.0 if u == y else 0.0)
             return
         for u in range(layer.units):
-            delta[u] = out[u] - y[u]  # type: ignore[index]
-        _through(layer, out, delta)
+            delta[u] = out[u] - (y if self.model.classes else y[u])  # type: ignore[index,operator]
+        if layer.activation != "sigmoid":  # with binary cross-entropy the slope cancels out
+            _through(layer, out, delta)
 
 
 def _check_bounds(row: "Row") -> None:
     for value in row:
         if not -LARGEST <= value <= LARGEST:  # as NaN is not
             raise ValueError("a sample must be finite numbers, at most %g" % LARGEST)
-
-
-def _forward(layer: Layer, weights: "Floats", x: "Row", out: "Floats") -> None:
-    at = layer.offset
-    width = layer.inputs
-    bias = at + layer.units * width
-    for u in range(layer.units):
-        total = weights[bias + u]
-        for i in range(width):
-            total += weights[at + i] * x[i]
-        at += width
-        out[u] = total
-    _activate(layer.activation, out, layer.units)
 
 
 def _activate(name: str, out: "Floats", units: int) -> None:
@@ -161,40 +155,15 @@ def _through(layer: Layer, out: "Floats", delta: "Floats") -> None:
         delta[u] = max(-DELTA_BOUND, min(DELTA_BOUND, d))
 
 
-def _backward(
-    layer: Layer,
-    weights: "Floats",
-    step: float,
-    x: "Row",
-    delta: "Floats",
-    before: "Floats | None",
-) -> None:
-    """Fused: carry delta back through the old weights into `before`, and move the weights."""
-    at = layer.offset
-    width = layer.inputs
-    bias = at + layer.units * width
-    if before is not None:
-        for i in range(width):
-            before[i] = 0.0
-    for u in range(layer.units):
-        d = delta[u]
-        move = step * d
-        weights[bias + u] -= move
-        if before is None:
-            for i in range(width):
-                weights[at + i] -= move * x[i]
-        else:
-            for i in range(width):
-                w = weights[at + i]
-                before[i] += w * d
-                weights[at + i] = w - move * x[i]
-        at += width
-
-
 def _loss(model: Model, out: "Floats", y: "int | Row") -> float:
-    if model.classes:
+    last = model.layers[-1].activation
+    if last == "softmax":
         return -log(max(SMALLEST, out[y]))  # type: ignore[index]
     total = 0.0
     for u in range(model.outputs):
-        total += (out[u] - y[u]) ** 2  # type: ignore[index]
-    return 0.5 * total
+        wanted = y if model.classes else y[u]  # type: ignore[index]
+        if last == "sigmoid":
+            total -= wanted * log(max(SMALLEST, out[u])) + (1.0 - wanted) * log(max(SMALLEST, 1.0 - out[u]))  # type: ignore[operator]
+        else:
+            total += 0.5 * (out[u] - wanted) ** 2  # type: ignore[operator]
+    return total

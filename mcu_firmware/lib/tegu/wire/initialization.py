@@ -92,7 +92,7 @@ def decode_init(data: "Bytes", model: Model) -> "tuple[int, Floats]":
 
 def _values_bytes(model: Model, codec: int) -> int:
     if codec == INT8:
-        return model.size + 4 * len(model.layers)
+        return model.size + 2 * len(_tensors(model))
     return model.size * (4 if codec == F32 else 2)
 
 
@@ -100,6 +100,6 @@ def _tensors(model: Model) -> "list[tuple[int, int]]":
     """The runs of weights that share a scale: each layer's weights, then its biases."""
     runs = []
     for layer in model.layers:
-        middle = layer.offset + layer.units * layer.inputs
-        runs += [(layer.offset, middle), (middle, layer.offset + layer.size)]
+        if layer.size:
+            runs += [(layer.offset, layer.bias), (layer.bias, layer.offset + layer.size)]
     return runs
