@@ -8,6 +8,7 @@ process is killed, what was acked is here, and what is here is counted once.
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,9 @@ CREATE TABLE history (model TEXT NOT NULL, version INTEGER NOT NULL, round_num I
 CREATE TABLE coordinator (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL) STRICT;
 INSERT INTO coordinator VALUES (1, 0);
 """
+ALGORITHM = """
+CREATE TABLE IF NOT EXISTS algorithm (model TEXT PRIMARY KEY, state BLOB NOT NULL, published BLOB) STRICT
+"""  # younger than the rest: a file without it gets it
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Kept:
     initialization: Weights
     last: dict[str, Key]
     boots: dict[str, int]
+    algorithm_state: bytes  # float64, as coordinator.algorithms has it
+    published: Weights | None  # what devices hold, when it is not the initialization to the bit
 
 
 class Checkpoint:
@@ -87,9 +93,20 @@ class Checkpoint:
         if owner != APPLICATION_ID:
             marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
             self._db.executescript(f"BEGIN; {SCHEMA} {marks} COMMIT;")
+        self._db.execute(ALGORITHM)
 
     def close(self) -> None:
         self._db.close()
+
+    def save_copy(self, path: Path) -> None:
+        """A copy of all of it in another file, which takes the place of that file."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._db.backup(copy)
+
+    def load_copy(self, path: Path) -> None:
+        """Take all that a copy holds instead of what is here."""
+        with closing(sqlite3.connect(path)) as copy:
+            copy.backup(self._db)
 
     def next_epoch(self) -> int:
         """Grow the epoch by one, durably, and return it: at each start of the coordinator."""
@@ -119,7 +136,10 @@ class Checkpoint:
         }
         boots = dict(self._db.execute("SELECT name, boot FROM device"))
         weights = np.frombuffer(blob, dtype="<f4").astype(np.float32)
-        return Kept(version, closed, round_num, turn, bool(is_open), weights, last, boots)
+        row = self._db.execute("SELECT state, published FROM algorithm WHERE model = ?", (self._name,)).fetchone()
+        state, blob = row or (b"", None)
+        published = None if blob is None else np.frombuffer(blob, dtype="<f4").astype(np.float32)
+        return Kept(version, closed, round_num, turn, bool(is_open), weights, last, boots, state, published)
 
     # --- inside a transaction ---
 
@@ -173,6 +193,11 @@ class Checkpoint:
         )
         self._db.execute("DELETE FROM updates WHERE model = ? AND version < ?", (self._name, version))
         self._db.execute("DELETE FROM norm WHERE model = ? AND version < ?", (self._name, version - KEPT_VERSIONS))
+
+    def save_algorithm(self, state: bytes, published: Weights | None) -> None:
+        """The algorithm's state as bytes, and what devices hold, if that is not the initialization."""
+        blob = None if published is None else published.astype("<f4").tobytes()
+        self._db.execute("INSERT OR REPLACE INTO algorithm VALUES (?, ?, ?)", (self._name, state, blob))
 
     def add_history(
         self, version: int, round_num: int, step: float, accepted: int, verdicts: str, opened_s: float, closed_s: float

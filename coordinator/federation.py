@@ -9,7 +9,6 @@ import json
 import logging
 import math
 import time
-from array import array
 from collections.abc import Callable
 
 import numpy as np
@@ -18,19 +17,21 @@ from tegu import topics
 from tegu.model import Model
 from tegu.session import CHUNK_BYTES, MOST_BOOTS
 from tegu.wire import CODECS, WireError
-from tegu.wire.initialization import encode_init
 from tegu.wire.messages import Ack, Manifest, Round, State
 from tegu.wire.update import decode_update, peek_key
 
 from . import sections
-from .aggregate import Weights, aggregate, limit_of, norm, outer_step
+from .aggregate import Weights, aggregate, limit_of, moved, norm, outer_step, scheduled
+from .algorithms import ALGORITHMS
 from .checkpoint import Checkpoint
+from .encoding import encode_init, encode_update, top_p
 from .rounds import Rounds
 from .settings import Settings
 
 log = logging.getLogger("tegu.coordinator")
 NORM_VERSIONS = 8  # the running median of norms is over the updates of the last so many versions
 Outgoing = list[tuple[str, bytes, bool]]  # topic, payload, retain
+WHOLE_EVERY = 32  # versions, when sparse deltas go down between them: a device that joins takes up so many at most
 MOST_NORM = 1e4  # of an update: beyond it is no learning, whatever the model
 
 
@@ -42,22 +43,30 @@ class Federation:
         settings: Settings,
         now_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.settings = settings
         self.now_s = now_s  # for deadlines: a corrected clock must not move them
         self.wall_s = wall_s  # for people and devices: seconds since 1970
         self.model = Model(settings.model.spec)
-        longest = self._manifest(0xFFFFFFFF, "f" * 64, 0xFFFFFFFF, 0.12345678901234567, True)
+        longest = self._manifest(0xFFFFFFFF, "f" * 64, 0xFFFFFFFF, 0.12345678901234567, True, WHOLE_EVERY)
         longest.encode()  # too long a spec is told now, not in the middle of a round
-        self.checkpoint = Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
+        self.checkpoint = checkpoint or Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
+        self._algorithm = ALGORITHMS[settings.rounds.algorithm]
         kept = self.checkpoint.load()
         if kept is None:
             first = self.model.initial(settings.model.seed, settings.model.first_bias)
             self.initialization: Weights = np.frombuffer(first, dtype=np.float32).copy()
             self.rounds = Rounds(settings.rounds)
+            self.algorithm_state = self._algorithm.init(self.model.shared_size)
+            self.published = self.initialization
             self._save()
         else:
             self.initialization = kept.initialization
+            state = np.frombuffer(kept.algorithm_state).reshape(-1, self.model.shared_size)
+            fits = state.shape == self._algorithm.init(self.model.shared_size).shape
+            self.algorithm_state = state if fits else self._algorithm.init(self.model.shared_size)
+            self.published = kept.initialization if kept.published is None else kept.published
             self.rounds = Rounds(
                 settings.rounds, kept.version, kept.closed, kept.round_num, kept.turn, kept.last, kept.boots
             )
@@ -65,6 +74,9 @@ class Federation:
                 self.rounds.reopen(now_s())
         self.epoch = self.checkpoint.next_epoch()
         self._said = -1
+        self._whole_version = 0  # the last one that was published whole, with a manifest
+        self._whole: Outgoing = []
+        self._deltas: dict[int, bytes] = {}  # by the version that they lead to: since the whole one before the last
 
     # --- in ---
 
@@ -164,7 +176,7 @@ class Federation:
             return self.retained_round()
         if due == "close":
             self._close()
-            return self.retained()
+            return self._news()
         return []
 
     def _say_waiting(self) -> None:
@@ -177,23 +189,34 @@ class Federation:
         rounds, rules = self.rounds, self.settings.rounds
         opened_s = self._wall(rounds.open.opens_s if rounds.open else self.now_s())
         heard, version, round_num = len(rounds.heard), rounds.version, rounds.round_num
-        step = outer_step(rules.schedule, rules.outer_step_size, rounds.closed, rules.rounds)
+        step = outer_step(rules, rounds.closed)
         limit = limit_of(self.checkpoint.norms(version - NORM_VERSIONS), rules.clip)
         updates = (decode_update(payload, self.model, sections) for payload in self.checkpoint.payloads(version))
         try:
-            after = aggregate(self.model, self.initialization, updates, step, rules.denominator, limit)
+            after, state = aggregate(
+                self.model,
+                self.initialization,
+                updates,
+                step,
+                rules.denominator,
+                limit,
+                self._algorithm,
+                self.algorithm_state,
+            )
         except ValueError as error:
             log.error("round %d is not merged: %s", rounds.round_num, error)
-            after = self.initialization
+            after, state = self.initialization, self.algorithm_state
         verdicts = json.dumps(rounds.counts, sort_keys=True)
         rounds.close()
         if not rounds.finished and (rounds.ready or not rules.serial):
             rounds.start(self.now_s())
-        self.initialization = after
+        self.initialization, self.algorithm_state = after, state
+        delta = self._next_published()
         self.checkpoint.begin()
         self.checkpoint.add_history(version, round_num, step, heard, verdicts, opened_s, self.wall_s())
         self._save_rows()
         self.checkpoint.commit()
+        self._deltas |= {rounds.version: delta} if delta else {}
         log.info("version %d from %d updates, outer step %.3f", rounds.version, heard, step)
 
     def _save(self) -> None:
@@ -204,6 +227,8 @@ class Federation:
     def _save_rows(self) -> None:
         r = self.rounds
         self.checkpoint.save_model(r.version, r.closed, r.round_num, r.turn, r.open is not None, self.initialization)
+        published = self.published if self.settings.model.top_p_down else None
+        self.checkpoint.save_algorithm(self.algorithm_state.tobytes(), published)
 
     def _wall(self, moment_s: float) -> float:
         """A moment of now_s as seconds since 1970."""
@@ -212,22 +237,67 @@ class Federation:
     # --- out: everything that is retained, in the order in which it must be published ---
 
     def retained(self) -> Outgoing:
-        """Chunks, init, manifest, round; chunks of the version before the last are cleared."""
-        site, name, version = self.settings.link.site, self.settings.model.name, self.rounds.version
-        codec = CODECS.index(self.settings.model.init_codec)
-        weights = array("f", self.initialization.tobytes())
-        blob = bytes(encode_init(self.model, weights, version, codec))
+        """All of it, after a connect: the last version that was published whole, the deltas, the round."""
+        fresh = not self._whole
+        if fresh:
+            self._publish_whole()
+        version = self.rounds.version
+        gone = range(max(1, version - 2 * WHOLE_EVERY), version + 1) if self.settings.model.top_p_down and fresh else ()
+        cleared = [self._delta(old, b"") for old in gone]  # of an earlier life
+        return [*cleared, *(self._delta(*kept) for kept in self._deltas.items()), *self._whole, *self.retained_round()]
+
+    def _news(self) -> Outgoing:
+        """What a closed round has changed: the delta, the whole version if it is time for one, the round."""
+        version, sparse = self.rounds.version, self.settings.model.top_p_down > 0
+        out = [self._delta(version, self._deltas[version])] if version in self._deltas else []
+        if sparse and self._whole and version - self._whole_version < WHOLE_EVERY and not self.rounds.finished:
+            return out + self.retained_round()
+        old = [kept for kept in self._deltas if kept <= self._whole_version]
+        self._publish_whole()
+        for kept in old:
+            del self._deltas[kept]
+        return [*out, *self._whole, *self.retained_round(), *(self._delta(kept, b"") for kept in old)]
+
+    def _delta(self, version: int, payload: bytes) -> tuple[str, bytes, bool]:
+        return topics.delta(self.settings.link.site, self.settings.model.name, version), payload, True
+
+    def _publish_whole(self) -> None:
+        """Chunks, init, manifest; chunks of the version before the last are cleared."""
+        told, version = self.settings.model, self.rounds.version
+        site, name = self.settings.link.site, told.name
+        codec = CODECS.index("f32" if told.top_p_down else told.init_codec)  # deltas need the same bits everywhere
+        blob = encode_init(self.model, self.published, version, codec)
         pieces = [blob[at : at + CHUNK_BYTES] for at in range(0, len(blob), CHUNK_BYTES)]
-        out = [(topics.chunk(site, name, version, i), piece, True) for i, piece in enumerate(pieces)]
+        out: Outgoing = [(topics.chunk(site, name, version, i), piece, True) for i, piece in enumerate(pieces)]
         out.append((topics.model(site, name, "init"), blob, True))
-        rules = self.settings.rounds
-        step = outer_step(rules.schedule, rules.outer_step_size, self.rounds.closed, rules.rounds)
+        step = outer_step(self.settings.rounds, self.rounds.closed)
         digest = hashlib.sha256(blob).hexdigest()
-        manifest = self._manifest(len(blob), digest, version, step, self.rounds.finished)
+        deltas = sum(self._whole_version < kept <= version for kept in self._deltas)
+        manifest = self._manifest(len(blob), digest, version, step, self.rounds.finished, deltas)
         out.append((topics.model(site, name, "manifest"), manifest.encode(), True))
-        out += self.retained_round()
-        out += [(topics.chunk(site, name, version - 2, i), b"", True) for i in range(len(pieces)) if version > 2]
-        return out
+        last = self._whole_version - 1 if told.top_p_down else version - 2
+        out += [(topics.chunk(site, name, last, i), b"", True) for i in range(len(pieces)) if last > 0]
+        self._whole, self._whole_version = out, version
+
+    def _next_published(self) -> bytes:
+        """Bring what devices hold nearer to the initialization: by a sparse delta, which is returned, or wholly.
+
+        What a delta leaves out stays the difference between the two, and so goes with a later one.
+        """
+        told = self.settings.model
+        if not told.top_p_down:
+            self.published = self.initialization
+            return b""
+        missing = np.concatenate(
+            [self.initialization[start:stop] - self.published[start:stop] for start, stop in self.model.shared]
+        )
+        indices = top_p(missing, 100.0 if self.rounds.finished else told.top_p_down)
+        delta = encode_update(self.model, missing, indices, CODECS.index(told.codec), self.rounds.version - 1)
+        update = decode_update(delta, self.model, sections)
+        change = np.zeros(self.model.shared_size)
+        change[np.frombuffer(update.indices, dtype=f"u{update.indices.itemsize}")] = update.values
+        self.published = moved(self.model, self.published, change)
+        return delta
 
     def retained_round(self) -> Outgoing:
         """The open round, or nothing in its place."""
@@ -243,10 +313,20 @@ class Federation:
             quorum=opened.quorum,
             join_percent=self.settings.rounds.join_percent,
             invited=opened.invited,
+            top_p=self._of_round("top_p_first", "top_p_schedule", self.settings.model.top_p),
+            inner_step_size=self._of_round("inner_first", "inner_schedule", self.settings.model.inner_step_size),
         )
         return [(topic, message.encode(), True)]
 
-    def _manifest(self, size: int, sha256: str, version: int, step: float, finished: bool) -> Manifest:
+    def _of_round(self, first: str, schedule: str, last: float) -> float:
+        """The scheduled value of the open round; 0, which stands for the manifest's, if there is no schedule."""
+        rules = self.settings.rounds
+        start: float = getattr(rules, first)
+        return (
+            float(scheduled(getattr(rules, schedule), start, last, self.rounds.closed, rules.rounds)) if start else 0.0
+        )
+
+    def _manifest(self, size: int, sha256: str, version: int, step: float, finished: bool, deltas: int) -> Manifest:
         told = self.settings.model
         return Manifest(
             model=told.name,
@@ -263,4 +343,9 @@ class Federation:
             top_p=told.top_p,
             heap_bytes=told.heap_bytes,
             finished=int(finished),
+            deltas=deltas,
+            by_tensor=int(told.top_p_of == "tensor"),
+            residual=int(told.residual),
+            rebuild=told.rebuild,
+            adapt="local" if told.adapt == "local" else "",
         )

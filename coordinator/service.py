@@ -34,6 +34,8 @@ class Service:
     """The link between a Federation and a broker."""
 
     def __init__(self, settings: Settings) -> None:
+        if not settings.model.online:
+            raise ValueError("passes, batch, proximal and query are for simulated devices: real ones learn online")
         self.federation = Federation(settings)
         self._link = settings.link
         self._model_name = settings.model.name

@@ -14,11 +14,17 @@ from tegu.model import Model
 from tegu.topics import check_id
 from tegu.wire import CODECS
 
-Algorithm = Literal["tinyreptile", "tinymetafed"]
+from .algorithms import ALGORITHMS
+
+AlgorithmName = Literal[
+    "tinyreptile", "tinymetafed", "reptile", "fedavg", "fedsgd", "fedprox", "fomaml", "fedavgm", "fedadam"
+]
 Schedule = Literal["constant", "linear", "cosine"]
 Denominator = Literal["devices", "senders"]
+TopPOf = Literal["model", "tensor"]
+Adapting = Literal["all", "local"]
 T = TypeVar("T")
-WORDS = {int: "a whole number", float: "a number", str: "text in quotes"}
+WORDS = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
 LONGEST_DEADLINE_S = 30 * 24 * 3600.0
 
 
@@ -48,10 +54,20 @@ class ModelSettings:
     first_bias: float = 0.0  # biases of the first layer start uniform in +- this
     inner_step_size: float = 0.05
     samples: int = 32  # a device learns from in a round
-    top_p: float = 10.0  # percent
+    top_p: float = 10.0  # percent of the shared parameters that an update carries
+    top_p_of: TopPOf = "model"  # of the whole model, or of each tensor (a layer's weights, a layer's biases)
+    residual: bool = True  # what an update leaves out goes with a later one
+    rebuild: int = 0  # samples, of a round's, from which the local layers alone learn, before the shared ones do
+    adapt: Adapting = "all"  # the layers that learn outside the rounds
+    top_p_down: float = 0.0  # percent that goes down, as sparse deltas between versions; 0: each version whole
     codec: str = "int8"  # of updates
     init_codec: str = "int8"  # of the initialization as published; the coordinator itself keeps float32
     heap_bytes: int = 0  # a device needs free; 0: not stated
+    # What only devices can do that keep a round's samples and a second copy of the weights; simulated ones do:
+    passes: int = 1  # over the round's samples
+    batch: int = 1  # samples a step; 0: all of them
+    proximal: float = 0.0  # FedProx's pull back to the initialization
+    query: int = 0  # further samples, whose mean gradient at the adapted weights is the delta (first-order MAML)
 
     def __post_init__(self) -> None:
         check_id(self.name, "model name")
@@ -62,13 +78,26 @@ class ModelSettings:
         _require(0 <= self.heap_bytes <= 0xFFFFFFFF, "heap_bytes must not be negative")
         _require(1 <= self.samples <= 1_000_000, "samples must be 1 to 1,000,000")
         _require(0 < self.top_p <= 100, "top_p must be above 0 and at most 100 percent")
+        _require(0 <= self.top_p_down <= 100, "top_p_down must be 0 to 100 percent")
+        for name, kind in (("top_p_of", TopPOf), ("adapt", Adapting)):
+            _require(getattr(self, name) in get_args(kind), f"{name} must be one of {', '.join(get_args(kind))}")
+        _require(0 <= self.rebuild < self.samples, "rebuild must leave at least one of the round's samples")
+        local = any(layer.local for layer in Model(self.spec).layers)
+        _require(local or (not self.rebuild and self.adapt == "all"), "rebuild and adapt need a layer that is local")
+        _require(self.passes >= 1 and self.batch >= 0 and self.query >= 0, "passes, batch or query is too small")
+        _require(0 <= self.proximal <= 1000, "proximal must be 0 to 1000")
+
+    @property
+    def online(self) -> bool:
+        """Whether a device learns in one pass, sample by sample, and keeps none."""
+        return self.passes == 1 and self.batch == 1 and not self.query and not self.proximal
 
 
 @dataclass(frozen=True)
 class RoundSettings:
     """When a round opens and closes, and what becomes of its updates."""
 
-    algorithm: Algorithm = "tinymetafed"  # tinyreptile: one device a round, in turn
+    algorithm: AlgorithmName = "tinymetafed"  # tinyreptile: one device a round, in turn
     rounds: int = 0  # then the last initialization stays for use; 0: for ever
     quorum: int = 2  # updates that close a round
     deadline_s: float = 60.0  # closes it anyway
@@ -77,24 +106,39 @@ class RoundSettings:
     join_percent: float = 100.0
     outer_step_size: float = 1.0
     schedule: Schedule = "constant"  # of the outer step; linear, cosine: from outer_step_size to zero over `rounds`
+    warm_up: int = 0  # rounds over which the outer step grows at the beginning
+    inner_first: float = 0.0  # the inner step of the first round, from which it goes to the model's; 0: no change
+    inner_schedule: Schedule = "linear"
+    top_p_first: float = 0.0  # percent, likewise
+    top_p_schedule: Schedule = "linear"
     denominator: Denominator = "devices"
     clip: float = 2.0  # times the median norm of the round; 0: no clipping
 
     def __post_init__(self) -> None:
-        for name, kind in (("algorithm", Algorithm), ("schedule", Schedule), ("denominator", Denominator)):
+        for name, kind in (
+            ("algorithm", AlgorithmName),
+            ("schedule", Schedule),
+            ("inner_schedule", Schedule),
+            ("top_p_schedule", Schedule),
+            ("denominator", Denominator),
+        ):
             _require(getattr(self, name) in get_args(kind), f"{name} must be one of {', '.join(get_args(kind))}")
-        _require(self.rounds >= 0 and self.wait_for >= 0, "rounds and wait_for must not be negative")
+        least = min(self.rounds, self.wait_for, self.warm_up)
+        _require(least >= 0, "rounds, wait_for and warm_up must not be negative")
+        _require(0 <= self.inner_first <= 1, "inner_first must be 0 to 1")
+        _require(0 <= self.top_p_first <= 100, "top_p_first must be 0 to 100 percent")
+        falling = self.schedule != "constant" or self.inner_first or self.top_p_first
+        _require(self.rounds > 0 or not falling, "a schedule that changes needs the number of rounds")
         _require(self.quorum >= 1, "quorum must be at least 1")
         _require(1 <= self.deadline_s <= LONGEST_DEADLINE_S, "deadline_s must be 1 to 2,592,000 (30 days)")
         _require(0 <= self.interval_s <= self.deadline_s, "interval_s must be 0 to deadline_s")
         _require(0 < self.join_percent <= 100, "join_percent must be above 0 and at most 100")
         _require(0 < self.outer_step_size <= 1, "outer_step_size must be above 0 and at most 1")
         _require(0 <= self.clip <= 1000, "clip must be 0 to 1000")
-        _require(self.rounds > 0 or self.schedule == "constant", "a falling schedule needs the number of rounds")
 
     @property
     def serial(self) -> bool:
-        return self.algorithm == "tinyreptile"
+        return ALGORITHMS[self.algorithm].serial
 
     @property
     def first_wait(self) -> int:

@@ -31,7 +31,8 @@ def train(
     weights = np.frombuffer(first, dtype=np.float32).copy()
     everything = array("H", range(model.size))
     for _ in range(rounds):
-        weights = aggregate(model, weights, _deltas(model, weights, everything, sources, samples, step, passes), 1.0)
+        deltas = _deltas(model, weights, everything, sources, samples, step, passes)
+        weights, _ = aggregate(model, weights, deltas, 1.0)
     return array("f", weights.tobytes())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coordinator.aggregate import Weights, aggregate, limit_of, norm, outer_step
+from coordinator.aggregate import Weights, aggregate, limit_of, norm, scheduled
 from coordinator.federation import Federation
 from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Schedule, Settings
 from tegu import topics
@@ -27,7 +27,7 @@ def update(entries: dict[int, float]) -> Update:
 
 
 def merged(*updates: Update, step: float = 1.0, **options: object) -> list[float]:
-    return aggregate(FOUR, START, iter(updates), step, **options).tolist()  # type: ignore[arg-type]
+    return aggregate(FOUR, START, iter(updates), step, **options)[0].tolist()  # type: ignore[arg-type]
 
 
 # --- the sparse mean ---
@@ -67,7 +67,7 @@ def test_local_layers_stay_as_they_are_and_shared_ones_behind_them_move() -> Non
     model = Model("1 | dense 1 linear | dense 1 linear local | dense 1 linear")
     start = np.array([1, 2, 3, 4, 5, 6], dtype=np.float32)
     # shared parameters 0, 1 are weights 0, 1; shared parameters 2, 3 are weights 4, 5
-    after = aggregate(model, start, [update({0: 0.5, 2: 10.0, 3: -1.0})], 1.0)
+    after, _ = aggregate(model, start, [update({0: 0.5, 2: 10.0, 3: -1.0})], 1.0)
     assert after.tolist() == [1.5, 2.0, 3.0, 4.0, 15.0, 5.0]
 
 
@@ -106,7 +106,7 @@ def test_a_sum_beyond_float32_is_an_error() -> None:
     ],
 )
 def test_the_outer_step_follows_its_schedule(schedule: Schedule, closed: int, rounds: int, expected: float) -> None:
-    assert outer_step(schedule, 0.8, closed, rounds) == pytest.approx(expected, abs=1e-12)
+    assert scheduled(schedule, 0.8, 0.0, closed, rounds) == pytest.approx(expected, abs=1e-12)
 
 
 # --- clipping ---
@@ -181,7 +181,7 @@ def test_memory_does_not_grow_with_the_number_of_updates() -> None:
 
     def peak_bytes(count: int) -> int:
         tracemalloc.start()
-        after = aggregate(model, start, stream(count), 1.0, limit=1000.0)
+        after, _ = aggregate(model, start, stream(count), 1.0, limit=1000.0)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert after.tolist() == [1.0] * model.size

@@ -53,7 +53,7 @@ def learned_one_by_one(
 
 
 def test_numba_is_here() -> None:
-    assert list(fleet.kernels()) == ["numba", "numpy"], "pip install 'tegu[experiments]'"
+    assert list(fleet.kernels()) == ["numba", "numpy", "python"], "pip install 'tegu[experiments]'"
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])

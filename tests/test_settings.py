@@ -23,7 +23,7 @@ WRONG = [  # the file, its section, the word
     (MODEL + ROUNDS + "outer_step_size = 1.5\n", "[rounds]", "outer_step_size"),
     (MODEL + ROUNDS + "clip = -1.0\n", "[rounds]", "clip"),
     (MODEL + ROUNDS + "wait_for = -1\n", "[rounds]", "wait_for"),
-    (MODEL + ROUNDS + 'algorithm = "fedavg"\n', "[rounds]", "algorithm"),
+    (MODEL + ROUNDS + 'algorithm = "fedsomething"\n', "[rounds]", "algorithm"),
     (MODEL + ROUNDS + "algorithm = 5\n", "[rounds]", "algorithm"),
     (MODEL + ROUNDS + 'denominator = "median"\n', "[rounds]", "denominator"),
     (MODEL + '[rounds]\nschedule = "cosine"\nrounds = 0\n', "[rounds]", "schedule"),
@@ -91,7 +91,7 @@ def test_a_complaint_names_file_section_and_word(tmp_path: Path, text: str, sect
 def test_a_complaint_about_a_name_lists_those_that_there_are(tmp_path: Path) -> None:
     assert "quorum, deadline_s, interval_s, wait_for" in complaint(tmp_path, MODEL + ROUNDS + "quorun = 3\n")
     assert "coordinator, model, rounds" in complaint(tmp_path, "[modle]\n")
-    assert "tinyreptile, tinymetafed" in complaint(tmp_path, MODEL + ROUNDS + 'algorithm = "fedavg"\n')
+    assert "tinyreptile, tinymetafed" in complaint(tmp_path, MODEL + ROUNDS + 'algorithm = "fedsomething"\n')
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

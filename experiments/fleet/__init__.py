@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tegu.model import Model
 
-from . import batched
+from . import batched, reference
 
 Floats = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Kernel(Protocol):
 
 def kernels() -> dict[str, Callable[[], Kernel]]:
     """The kernels there are on this machine, the quickest first."""
-    found: dict[str, Callable[[], Kernel]] = {"numpy": lambda: batched.learn}
+    found: dict[str, Callable[[], Kernel]] = {"numpy": lambda: batched.learn, "python": lambda: reference.learn}
     return {"numba": _compiled, **found} if find_spec("numba") else found
 
 

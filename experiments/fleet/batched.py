@@ -209,4 +209,5 @@ def _index(layer: Grid) -> NDArray[np.int64]:
 def _inside(layer: Grid) -> NDArray[Any]:
     """How many cells of each place's window are inside, (places, 1)."""
     inside: NDArray[np.bool_] = _index(layer)[:, :, :1] < layer.inputs
-    return inside.sum(axis=1).astype(np.float32)
+    count: Floats = inside.sum(axis=1).astype(np.float32)
+    return count

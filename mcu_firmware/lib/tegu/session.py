@@ -4,9 +4,9 @@ The shell (firmware or Pi agent) feeds what happens and carries out what comes b
 
     ("publish", topic, payload, qos, retain)   ("subscribe", topic)   ("unsubscribe", topic)
 
-A device takes part so: manifest (is the version newer, does it fit the heap) -> initialization, whole or in chunks ->
-round (is this device in it) -> `samples` calls of sample() -> update -> ack. It has at most one update that waits for an
-ack, sends it again until one comes, and forgets what it sent only when the coordinator says that it is accepted: the
+A device takes part so: manifest (is the version newer, does it fit the heap) -> round (is this device in it) ->
+initialization (whole, in chunks, or as the sparse deltas since the one in hand) -> `samples` calls of sample() -> update ->
+ack. A device that is not in a round leaves the new version where it is. It has at most one update that waits for an ack, sends it again until one comes, and forgets what it sent only when the coordinator says that it is accepted: the
 rest of the delta is the residual and goes with a later update. A bad message is counted in `bad` and dropped.
 
 TinyReptile (arXiv 2304.05201) starts every round from the initialization, and so does this; so TinyMetaFed
@@ -20,7 +20,7 @@ from hashlib import sha256
 from . import topics
 from .learner import Learner
 from .model import Model
-from .sparse import subtract, top_p
+from .sparse import add, subtract, top_p
 from .wire import CODECS, WireError
 from .wire.initialization import decode_init
 from .wire.messages import Ack, Manifest, Round, State, encode_numbers
@@ -76,6 +76,8 @@ class Session:
         self._answered = 0  # the version to which this device has contributed
         self._tried = 0  # the round in which it last began to learn
         self._top_p = 0.0  # percent, of the round in which it learns
+        self._step = 0.0  # inner step size of that round
+        self._asked = 0  # the version that is on its way
         self._kept_at = 0  # version at which something of this device was last accepted
         self._refused = False
         self._sequence = 0
@@ -103,6 +105,7 @@ class Session:
             topics.model(self.site, self.model_name, "manifest"),
         ):
             effects.append(("subscribe", topic))
+        self._asked = 0
         return effects + self._fetch()
 
     def leaving(self, state: str = "offline", wakes_s: int = 0) -> "Effects":
@@ -126,6 +129,8 @@ class Session:
                     return self._on_init(payload)
                 if kind == "chunk":
                     return self._on_chunk(topic, payload)
+                if kind == "delta":
+                    return self._on_delta(topic, payload)
             elif owner == "device" and name == self.device and kind == "ack" and rest == self.model_name:
                 return self._on_ack(Ack.decode(payload))
             elif owner == "coordinator":
@@ -139,8 +144,9 @@ class Session:
 
         ValueError if the sample is bad; nothing has changed then.
         """
-        if self.learner is None:
+        if self.learner is None or self.manifest is None:
             return []
+        self._set_learner(self.learner, self.manifest)
         try:
             self.learner.learn_one(x, y)
         except ArithmeticError:
@@ -153,7 +159,17 @@ class Session:
         if not self.learning:
             return []
         self.learned += 1
-        return self._finish() if self.manifest and self.learned >= self.manifest.samples else []
+        return self._finish() if self.learned >= self.manifest.samples else []
+
+    def _set_learner(self, learner: Learner, told: Manifest) -> None:
+        """Which layers learn from the next sample, and by which step."""
+        learner.inner_step_size = self._step if self.learning else told.inner_step_size
+        if not self.learning:
+            learner.only = told.adapt
+        elif told.rebuild:
+            learner.only = "local" if self.learned < told.rebuild else "shared"
+        else:
+            learner.only = ""
 
     def tick(self, now_s: float) -> "Effects":
         """Time has come to now_s (any clock that only grows): send again what has waited RESEND_S for its ack."""
@@ -201,6 +217,8 @@ class Session:
             raise WireError("manifest: not of this model, or its codec is not known")
         if not (0.0 < manifest.top_p <= 100.0 and 0.0 < manifest.inner_step_size <= 1.0 and manifest.samples > 0):
             raise WireError("manifest: top_p, inner_step_size or samples out of range")
+        if manifest.rebuild >= manifest.samples or manifest.adapt not in ("", "local"):
+            raise WireError("manifest: rebuild or adapt out of range")
         if self.manifest is not None and manifest.version < self.manifest.version:
             raise WireError("version: older than what this device has")
         if self.manifest is not None and manifest.version == self.manifest.version:
@@ -231,16 +249,31 @@ class Session:
         """What was learned and sent belongs to other weights."""
         self._base = self._residual = self._pending = None
         self.learning = False
-        self.learned = self.version = self._answered = self._tried = 0
+        self.learned = self.version = self._answered = self._tried = self._asked = 0
 
     def _fetch(self) -> "Effects":
-        """Ask for the initialization, if the manifest's is not in hand."""
-        if self.manifest is None or self.version == self.manifest.version:
+        """Ask for the initialization of the open round, if this device is in it; for any at all, if it has none."""
+        told, r = self.manifest, self._round
+        if told is None:
             return []
+        newest: int = told.version
+        if r is not None and r.version >= newest and self._is_in(r):
+            newest = r.version
+        elif self.version and not told.finished:
+            return []
+        if self.version >= newest:
+            return []
+        whole = self.version == 0 or self.version + told.deltas < told.version
+        wanted: int = told.version if whole else self.version + 1
+        if self._asked == wanted:
+            return []
+        self._asked = wanted
+        if not whole:
+            return [("subscribe", topics.delta(self.site, self.model_name, wanted))]
         if not self.chunked:
             return [("subscribe", topics.model(self.site, self.model_name, "init"))]
         self._pieces = bytearray()
-        return [("subscribe", topics.chunk(self.site, self.model_name, self.manifest.version, 0))]
+        return [("subscribe", topics.chunk(self.site, self.model_name, wanted, 0))]
 
     def _on_chunk(self, topic: str, payload: bytes) -> "Effects":
         if self.manifest is None or self._pieces is None:
@@ -256,37 +289,63 @@ class Session:
         return effects + self._on_init(pieces)
 
     def _on_init(self, payload: "bytes | bytearray") -> "Effects":
-        if self.manifest is None or self.model is None or self.version == self.manifest.version:
+        if self.manifest is None or self.model is None or self.version >= self.manifest.version:
             return []
         if hexlify(sha256(payload).digest()).decode() != self.manifest.sha256:
             return []  # of another version: the manifest that names it, or the next initialization, is on its way
         version, weights = decode_init(payload, self.model)
         if version != self.manifest.version:
             raise WireError("version: not the manifest's")
+        self._settle(version)
+        self._base = weights
+        self.learner = Learner(self.model, array("f", weights), self.manifest.inner_step_size)
+        topic = topics.model(self.site, self.model_name, "init")
+        leave: "Effects" = [] if self.chunked else [("unsubscribe", topic)]  # else each new one would come twice
+        return leave + self._fetch() + self._begin()
+
+    def _on_delta(self, topic: str, payload: bytes) -> "Effects":
+        """What changed from the version in hand to the next one."""
+        if self.model is None or self._base is None:
+            return []
+        if topic != topics.delta(self.site, self.model_name, self.version + 1):
+            return []
+        change = decode_update(payload, self.model)
+        if change.version != self.version:
+            raise WireError("version: not the one before its topic's")
+        self._settle(self.version + 1)
+        add(self.model.shared, self._base, change.indices, change.values)
+        self._restart()
+        return [("unsubscribe", topic)] + self._fetch() + self._begin()
+
+    def _settle(self, version: int) -> None:
+        """Before the initialization of `version` takes the place of the one in hand."""
+        assert self.model is not None and self.manifest is not None
         if self.learning:
             self._keep()  # what is learned so far counts on: `learned` stays
-        else:
+        if not self.learning or self.manifest.rebuild:
             self.learned = 0
         self.learning = False
         self.version = version
-        self._base = weights
         stale = version - self._kept_at > RESIDUAL_VERSIONS and self._pending is None  # its ack subtracts from it
         if self._residual is None or stale:
             self._residual = array("f", bytes(4 * self.model.shared_size))
             self._kept_at = version
-        self.learner = Learner(self.model, array("f", weights), self.manifest.inner_step_size)
-        topic = topics.model(self.site, self.model_name, "init")
-        leave: "Effects" = [] if self.chunked else [("unsubscribe", topic)]  # else each new one would come twice
-        return leave + self._begin()
 
     # --- the round ---
 
     def _on_round(self, payload: bytes) -> "Effects":
         opened: "Round | None" = Round.decode(payload) if payload else None
-        if opened is not None and not 0.0 <= opened.top_p <= 100.0:
-            raise WireError("top_p: out of range")
+        if opened is not None and not (0.0 <= opened.top_p <= 100.0 and 0.0 <= opened.inner_step_size <= 1.0):
+            raise WireError("top_p or inner_step_size: out of range")
         self._round = opened
-        return self._begin()
+        return self._fetch() + self._begin()
+
+    def _is_in(self, r: Round) -> bool:
+        """Whether a round is for this device: invited, or drawn by its own name and the round's number."""
+        if r.invited:
+            return bool(r.invited == self.device)
+        drawn = crc32(("%s %d" % (self.device, r.round_num)).encode()) % 10000
+        return bool(drawn < r.join_percent * 100)
 
     def _begin(self) -> "Effects":
         """Start learning if a round is open for this device and nothing stands in the way."""
@@ -295,17 +354,13 @@ class Session:
             return []
         if self._pending is not None or r.version != self.version or self._answered == r.version:
             return []
-        if r.round_num == self._tried:
-            return []
-        if r.invited and r.invited != self.device:
-            return []
-        drawn = crc32(("%s %d" % (self.device, r.round_num)).encode()) % 10000
-        if drawn >= r.join_percent * 100:
+        if r.round_num == self._tried or not self._is_in(r):
             return []
         self._restart()
         self.learning = True
         self._tried = r.round_num
-        self._top_p = r.top_p
+        self._top_p = r.top_p or self.manifest.top_p
+        self._step = r.inner_step_size or self.manifest.inner_step_size
         return []
 
     def _restart(self) -> None:
@@ -344,9 +399,17 @@ class Session:
     def _finish(self) -> "Effects":
         assert self.model is not None and self.manifest is not None and self._residual is not None
         self.learning = False
+        if not self.manifest.residual:
+            for at in range(len(self._residual)):
+                self._residual[at] = 0.0
         if not self._keep():
             return []
-        indices = top_p(self._residual, self._top_p or self.manifest.top_p)
+        if self.manifest.by_tensor:
+            from .tensors import top_p_of_each  # a board that needs it not does not pay for it
+
+            indices = top_p_of_each(self.model, self._residual, self._top_p)
+        else:
+            indices = top_p(self._residual, self._top_p)
         self._sequence += 1
         self._pending_key = (self.version, self.boot, self._sequence)
         self._pending = encode_update(

@@ -13,6 +13,8 @@ BINS = 256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     Floats = array[float]
     Indices = array[int]
 
@@ -75,6 +77,17 @@ def _threshold(values: "Floats", k: int) -> "tuple[int, int]":
         above += counts[fine]
         fine -= 1
     return wanted << 8 | fine, k - above
+
+
+def add(runs: "Sequence[tuple[int, int]]", weights: "Floats", indices: "Indices", values: "Floats") -> None:
+    """Add a sparse delta: indices, ascending, are positions among the parameters in runs [start, stop) of weights."""
+    at = 0
+    before = 0  # parameters in the runs so far
+    for start, stop in runs:
+        while at < len(indices) and indices[at] < before + stop - start:
+            weights[start + indices[at] - before] += values[at]
+            at += 1
+        before += stop - start
 
 
 def subtract(values: "Floats", indices: "Indices", sent: "Floats") -> None:

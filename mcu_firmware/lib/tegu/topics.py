@@ -1,7 +1,7 @@
 """Every MQTT topic of Tegu, built and parsed here and nowhere else. The table is section 4 of the design.
 
     tegu/1/{site}/coordinator/state               retained
-    tegu/1/{site}/model/{model}/{kind}            retained: manifest, round, init, chunk/{version}/{i}
+    tegu/1/{site}/model/{model}/{kind}            retained: manifest, round, init, chunk/{version}/{i}, delta/{version}
     tegu/1/{site}/device/{device}/{kind}          state, thing, desired, reported (retained); telemetry, label
     tegu/1/{site}/device/{device}/{kind}/{what}   update/{model}, ack/{model}, sense/{channel}
     tegu/1/{site}/join/{device}
@@ -45,6 +45,11 @@ def chunk(site: str, model_name: str, version: int, at: int) -> str:
     return model(site, model_name, "chunk") + "/%d/%d" % (version, at)
 
 
+def delta(site: str, model_name: str, version: int) -> str:
+    """What changed from the version before to this one, sparse."""
+    return model(site, model_name, "delta") + "/%d" % version
+
+
 def device(site: str, device_id: str, kind: str, what: str = "") -> str:
     """kind: state, thing, telemetry, label, desired, reported; with `what`: update, ack (a model), sense (a channel)."""
     topic = PREFIX + _id(site, "site") + "/device/" + _id(device_id, "device") + "/" + kind
@@ -60,7 +65,7 @@ def parse(topic: str) -> "tuple[str, str, str, str, str] | None":
     """(site, owner, id, kind, rest) of a topic of our shape, None of any other. The words are not checked as ids.
 
     owner is coordinator, model, device or join; id is empty for the coordinator; rest is what follows the kind:
-    a model, a channel, or '{version}/{i}' of a chunk.
+    a model, a channel, '{version}/{i}' of a chunk or '{version}' of a delta.
     """
     if not topic.startswith(PREFIX):
         return None

@@ -89,7 +89,7 @@ class Manifest(Message):
     FIELDS = (
         "model:str spec:str hash:int version:int bytes:int sha256:str chunks:int codec:str=int8 "
         "inner_step_size:float outer_step_size:float=1.0 samples:int top_p:float heap_bytes:int=0 "
-        "finished:int=0"
+        "finished:int=0 deltas:int=0 by_tensor:int=0 residual:int=1 rebuild:int=0 adapt:str="
     )
     model: str  # name
     spec: str  # layers, with the shared/local split (see tegu.model)
@@ -105,6 +105,11 @@ class Manifest(Message):
     top_p: float  # percent of shared parameters sent
     heap_bytes: int  # free heap that a device needs to take part
     finished: int  # 1: no more rounds, this version is for use
+    deltas: int  # a device so many versions behind may take sparse deltas instead of the whole
+    by_tensor: int  # 1: top_p is of each tensor, not of the whole model
+    residual: int  # 0: what an update leaves out is forgotten
+    rebuild: int  # samples of a round that the local layers learn from alone, before the shared ones do
+    adapt: str  # local: outside the rounds only those layers learn; empty: all
 
 
 class Round(Message):
@@ -113,7 +118,7 @@ class Round(Message):
     LIMIT_BYTES = 256
     FIELDS = (
         "round_num:int version:int opens_s:int closes_s:int quorum:int join_percent:float=100.0 "
-        "invited:str= top_p:float=0.0"
+        "invited:str= top_p:float=0.0 inner_step_size:float=0.0"
     )
     round_num: int
     version: int
@@ -123,6 +128,7 @@ class Round(Message):
     join_percent: float  # probability that a device takes part
     invited: str  # one device id: TinyReptile's serial round; empty means all
     top_p: float  # 0 means the manifest's
+    inner_step_size: float  # the same
 
 
 class Ack(Message):
