@@ -11,7 +11,7 @@ FedSGD, McMahan et al. 2017; FedProx, Li et al. 2020; first-order MAML in its fe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,7 @@ def adam(state: Doubles, mean: Doubles, step: float) -> tuple[Doubles, Doubles]:
     return np.stack((first, second)), step * first / (np.sqrt(second) + ADAPTIVITY)
 
 
+SERVERS = {"interpolate": (nothing, interpolate), "momentum": (one_row, momentum), "adam": (two_rows, adam)}
 ONLINE = "one pass over the samples, one at a time, none kept"
 PASSES = "several passes over the round's samples, in batches"
 
@@ -81,3 +82,12 @@ ALGORITHMS = {
         Algorithm("fedadam", two_rows, adam, PASSES),
     )
 }
+
+
+def algorithm_of(name: str, server: str = "") -> Algorithm:
+    """The algorithm of that name, with another server's functions in place of its own if one is named."""
+    chosen = ALGORITHMS[name]
+    if not server:
+        return chosen
+    init, apply = SERVERS[server]
+    return replace(chosen, init=init, apply=apply)

@@ -22,7 +22,7 @@ from tegu.wire.update import decode_update, peek_key
 
 from . import sections
 from .aggregate import Weights, aggregate, limit_of, moved, norm, outer_step, scheduled
-from .algorithms import ALGORITHMS
+from .algorithms import algorithm_of
 from .checkpoint import Checkpoint
 from .encoding import encode_init, encode_update, top_p
 from .rounds import Rounds
@@ -52,10 +52,12 @@ class Federation:
         longest = self._manifest(0xFFFFFFFF, "f" * 64, 0xFFFFFFFF, 0.12345678901234567, True, WHOLE_EVERY)
         longest.encode()  # too long a spec is told now, not in the middle of a round
         self.checkpoint = checkpoint or Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
-        self._algorithm = ALGORITHMS[settings.rounds.algorithm]
+        self._algorithm = algorithm_of(settings.rounds.algorithm, settings.rounds.server)
         kept = self.checkpoint.load()
         if kept is None:
-            first = self.model.initial(settings.model.seed, settings.model.first_bias)
+            first = self.model.initial(
+                settings.model.seed, settings.model.first_bias, settings.model.initial == "fan-in"
+            )
             self.initialization: Weights = np.frombuffer(first, dtype=np.float32).copy()
             self.rounds = Rounds(settings.rounds)
             self.algorithm_state = self._algorithm.init(self.model.shared_size)

@@ -59,7 +59,8 @@ def _unary(
 
     The first run beyond `most`, or the first at which the sum passes sum_most, is the error, as for a reader bit by bit.
     """
-    bits = _bits(data, at, (end - at) * 8)
+    zeros = (count + 1) * most if sum_most is None else sum_most + most  # more of them are an error in any case
+    bits = _bits(data, at, min((end - at) * 8, (count + zeros + 15) & ~7))
     ones = np.flatnonzero(bits)[:count].astype(np.int64)
     runs = np.diff(ones, prepend=-1) - 1
     too_long = _first(runs > most)

@@ -23,6 +23,8 @@ Schedule = Literal["constant", "linear", "cosine"]
 Denominator = Literal["devices", "senders"]
 TopPOf = Literal["model", "tensor"]
 Adapting = Literal["all", "local"]
+Server = Literal["", "interpolate", "momentum", "adam"]
+Initial = Literal["glorot", "fan-in"]
 T = TypeVar("T")
 WORDS = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
 LONGEST_DEADLINE_S = 30 * 24 * 3600.0
@@ -52,6 +54,7 @@ class ModelSettings:
     spec: str
     seed: int = 1
     first_bias: float = 0.0  # biases of the first layer start uniform in +- this
+    initial: Initial = "glorot"  # weights start uniform in +- sqrt(6 / (inputs + outputs)), or +- 1 / sqrt(inputs)
     inner_step_size: float = 0.05
     samples: int = 32  # a device learns from in a round
     top_p: float = 10.0  # percent of the shared parameters that an update carries
@@ -79,7 +82,7 @@ class ModelSettings:
         _require(1 <= self.samples <= 1_000_000, "samples must be 1 to 1,000,000")
         _require(0 < self.top_p <= 100, "top_p must be above 0 and at most 100 percent")
         _require(0 <= self.top_p_down <= 100, "top_p_down must be 0 to 100 percent")
-        for name, kind in (("top_p_of", TopPOf), ("adapt", Adapting)):
+        for name, kind in (("top_p_of", TopPOf), ("adapt", Adapting), ("initial", Initial)):
             _require(getattr(self, name) in get_args(kind), f"{name} must be one of {', '.join(get_args(kind))}")
         _require(0 <= self.rebuild < self.samples, "rebuild must leave at least one of the round's samples")
         local = any(layer.local for layer in Model(self.spec).layers)
@@ -98,6 +101,7 @@ class RoundSettings:
     """When a round opens and closes, and what becomes of its updates."""
 
     algorithm: AlgorithmName = "tinymetafed"  # tinyreptile: one device a round, in turn
+    server: Server = ""  # what becomes of the mean delta, if not what is the algorithm's own
     rounds: int = 0  # then the last initialization stays for use; 0: for ever
     quorum: int = 2  # updates that close a round
     deadline_s: float = 60.0  # closes it anyway
@@ -117,6 +121,7 @@ class RoundSettings:
     def __post_init__(self) -> None:
         for name, kind in (
             ("algorithm", AlgorithmName),
+            ("server", Server),
             ("schedule", Schedule),
             ("inner_schedule", Schedule),
             ("top_p_schedule", Schedule),
@@ -133,7 +138,7 @@ class RoundSettings:
         _require(1 <= self.deadline_s <= LONGEST_DEADLINE_S, "deadline_s must be 1 to 2,592,000 (30 days)")
         _require(0 <= self.interval_s <= self.deadline_s, "interval_s must be 0 to deadline_s")
         _require(0 < self.join_percent <= 100, "join_percent must be above 0 and at most 100")
-        _require(0 < self.outer_step_size <= 1, "outer_step_size must be above 0 and at most 1")
+        _require(0 < self.outer_step_size <= 100, "outer_step_size must be above 0 and at most 100")
         _require(0 <= self.clip <= 1000, "clip must be 0 to 1000")
 
     @property

@@ -5,6 +5,7 @@ task distribution of meta-learning has it; `fixed` gives every device one sine f
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import Episode, Samples, UseCase
 
@@ -47,6 +48,6 @@ def _drawn(random: np.random.Generator) -> tuple[float, float]:
     return random.uniform(0.1, 5.0), random.uniform(0.0, np.pi)
 
 
-def _samples(amplitude: float, phase: float, x: np.ndarray) -> Samples:  # type: ignore[type-arg]
+def _samples(amplitude: float, phase: float, x: NDArray[np.float64]) -> Samples:
     y = amplitude * np.sin(5 * x + phase)
     return Samples(x[:, None].astype(np.float32), y[:, None].astype(np.float32))

@@ -92,6 +92,7 @@ class Grid(Layer):
         has_weights = kind in ("conv", "depthwise")
         self.bias = offset + self.taps * channels * has_weights
         self.size = (self.taps + 1) * channels * has_weights
+        self.fan_in = self.taps
         self.fans = kernel[0] * kernel[1] * (self.depth + channels if kind == "conv" else 2)
 
     def _span(self, at: int, limit: int, kernel: int, pad: int) -> "tuple[int, int, int]":

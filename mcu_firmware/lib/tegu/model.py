@@ -43,6 +43,7 @@ class Layer:
         self.local = local
         self.bias = offset + units * inputs
         self.size = units * inputs + units
+        self.fan_in = inputs
         self.fans = inputs + units
 
     def forward(self, weights: "Floats", x: "Row", out: "Floats") -> None:
@@ -122,12 +123,15 @@ class Model:
         self.shared = _shared(self.layers)
         self.shared_size = sum(stop - start for start, stop in self.shared)
 
-    def initial(self, seed: int, bias: float = 0.0) -> "array[float]":
-        """Random weights, the same wherever floats are 64 bits wide: Glorot uniform, biases of the first layer uniform in +-bias."""
+    def initial(self, seed: int, bias: float = 0.0, fan_in: bool = False) -> "array[float]":
+        """Random weights, the same wherever floats are 64 bits wide: Glorot uniform, biases of the first layer uniform in +-bias.
+
+        fan_in: weights uniform in +-1/sqrt(inputs of a unit) instead.
+        """
         weights = array("f", bytes(4 * self.size))
         state = (seed * 2654435761 + 88172645) & 0xFFFFFFFF or 1
         for layer in self.layers:
-            limit = sqrt(6.0 / layer.fans)
+            limit = sqrt(1.0 / layer.fan_in if fan_in else 6.0 / layer.fans)
             for i in range(layer.offset, layer.offset + layer.size):
                 if i >= layer.bias:
                     limit = bias if layer.offset == 0 else 0.0

@@ -1,0 +1,113 @@
+"""A study's page: its tables, plots and sentences in a folder, as Markdown, SVG and JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from . import plots
+from .claims import sentences
+from .studies import Study
+from .tables import Row, Runs, cost_table, curve_table, rows, score_text
+
+
+def comparison(out: Path, study: Study, runs: Runs, command: str) -> list[Row]:
+    """Write the comparison of all algorithms of a study."""
+    found = rows(study, runs)
+    lower = runs[0]["score_name"] == "mean squared error"
+    plots.curves(out / f"{study.name}-curves.svg", found, runs[0]["score_name"])
+    plots.on_the_way(out / f"{study.name}-way.svg", study, runs)
+    parts = [
+        f"# {study.title}\n",
+        _how(study, runs, command),
+        "## On tasks that no device has seen\n",
+        f"{_score_words(lower, runs[0]['score_name'])}, mean ± half of the 95 % interval over the seeds, after that many "
+        "samples learned online in one pass.\n",
+        curve_table(study, found, lower),
+        _repeated(study, found, lower),
+        f"The worst tenth of the tasks after {study.target_samples} samples: "
+        + "; ".join(f"{one.title} {score_text(one.worst_tenth[study.target_samples], lower)}" for one in found)
+        + ".\n",
+        f"![adaptation curves]({study.name}-curves.svg)\n",
+        "## What it takes\n",
+        f"To the target: {score_text(study.target, lower)} after {study.target_samples} samples on the unseen tasks. Bytes "
+        "are MQTT payloads of all devices together, as the coordinator's own encoders and decoders counted them; energy is "
+        "modelled, of one device (edge_agents/energy.py), without Wi-Fi sessions; RAM is counted (experiments/study/memory.py).\n",
+        cost_table(study, found, lower),
+        f"![on the way to the target]({study.name}-way.svg)\n",
+        "## The claims\n",
+        *(f"- {sentence}" for sentence in sentences(study, found, lower)),
+        "",
+        "## The settings\n",
+        *(f"- **{one.title}**: {_settings(study, one)}" for one in found),
+    ]
+    _write(out / f"{study.name}.md", "\n".join(parts) + "\n")
+    _write(out / f"{study.name}.json", json.dumps(summary(study, found, lower), indent=1) + "\n")
+    return found
+
+
+def summary(study: Study, found: Sequence[Row], lower_is_better: bool) -> dict[str, Any]:
+    """What `tegu experiment recommend` reads."""
+    return {
+        "study": study.name,
+        "lower_is_better": lower_is_better,
+        "target": study.target,
+        "target_samples": study.target_samples,
+        "rows": [_plain(asdict(one)) | {"settings": _settings(study, one)} for one in found],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Five digits are enough, and JSON has no nan."""
+    if isinstance(value, float):
+        return None if value != value else float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def variants(out: Path, study: Study, runs: Runs, name: str, title: str, text: str, command: str) -> list[Row]:
+    """Write a table of variants of one algorithm: an ablation, a sweep."""
+    found = rows(study, runs)
+    lower = runs[0]["score_name"] == "mean squared error"
+    parts = [f"# {title}\n", _how(study, runs, command), text + "\n", curve_table(study, found, lower), cost_table(study, found, lower)]
+    _write(out / f"{name}.md", "\n".join(parts))
+    return found
+
+
+def _score_words(lower: bool, name: str) -> str:
+    return "Mean squared error" if lower else f"{name.capitalize()} in per cent"
+
+
+def _how(study: Study, runs: Runs, command: str) -> str:
+    seeds = sorted({run["seed"] for run in runs})
+    folds = f", each with {study.folds} ways to leave data out" if study.folds > 1 else ""
+    return (
+        f"`{command}`: seeds {', '.join(map(str, seeds))}{folds}; {len(runs)} runs, "
+        f"{sum(run['seconds'] for run in runs) / 60:.0f} minutes of one core. {runs[0]['data']}\n"
+    )
+
+
+def _repeated(study: Study, found: Sequence[Row], lower: bool) -> str:
+    shots, steps = study.shots
+    if not shots:
+        return ""
+    cells = (f"{one.title} {score_text(one.repeated.mean, lower)}" for one in found if one.repeated)
+    return f"After {steps} single-sample steps over {shots} samples, again and again: {'; '.join(cells)}.\n"
+
+
+def _settings(study: Study, one: Row) -> str:
+    recipe = study.recipes.get(one.label)
+    if recipe is None:
+        return one.spec
+    changed = {**recipe.model, **recipe.rounds}
+    words = [f"{name} {value}" for name, value in changed.items() if name != "spec"]
+    return f"`{one.spec}`; " + ", ".join([*words, f"adapted with step {one.adapt_step:g}"])
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,227 @@
+"""Runs of a study: one algorithm, fold and seed each, kept as JSON files. What is there is not run again.
+
+A run's file carries a hash of everything that it depends on (settings, recipe, study), so a changed number is run anew. Runs
+go side by side in processes, each with one thread; a run that was cut off leaves no file and starts again.
+"""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coordinator.settings import Settings, to_toml
+from edge_agents.energy import modelled
+from experiments import fleet
+from experiments.fleet.simulation import FleetSimulation
+from experiments.usecases import Episode, UseCase
+from tegu.model import Model
+
+from .adapting import adapted, pooled, repeated
+from .memory import memory_of
+from .studies import Recipe, Study
+
+FORMAT = 1
+MARKS = 20  # of a run at which it is scored on its way
+SCRATCH_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run. rounds 0: as the recipe says; label: the recipe's key, or what a sweep calls it."""
+
+    study: Study
+    label: str
+    recipe: Recipe
+    seed: int
+    fold: int
+    rounds: int = 0
+
+    def settings(self) -> Settings:
+        return self.study.settings(self.recipe, self.seed, self.rounds)
+
+    def key(self) -> str:
+        """A hash of what the run's result depends on."""
+        told = [FORMAT, to_toml(self.settings()), repr(self.recipe), self.study.name, self.fold, self.seed]
+        told += [repr((self.study.target, self.study.target_samples, self.study.scratch_steps, self.study.shots))]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def run_job(job: Job, folder: Path | None, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """What came of a run, ready for JSON. folder: of the real data."""
+    started_s = time.perf_counter()
+    use_case = job.study.make(folder, job.seed, job.fold)
+    settings = job.settings()
+    found: dict[str, Any] = {
+        "study": job.study.name,
+        "label": job.label,
+        "title": job.recipe.title,
+        "seed": job.seed,
+        "fold": job.fold,
+        "key": job.key(),
+        "data": use_case.data_note,
+        "samples": list(use_case.samples),
+        "weights": Model(settings.model.spec).size,
+        "spec": settings.model.spec,
+    }
+    if job.recipe.federated:
+        found |= _federated(job, use_case, settings, progress)
+    else:
+        found |= _alone(job, use_case, settings)
+    found["seconds"] = round(time.perf_counter() - started_s, 2)
+    return found
+
+
+def _federated(
+    job: Job, use_case: UseCase, settings: Settings, progress: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    simulation = FleetSimulation(settings, use_case, job.seed)
+    total = settings.rounds.rounds
+    marks = {max(1, round(total * (n + 1) / MARKS)) for n in range(MARKS)}
+    marks |= {max(1, round(total / 2**n)) for n in range(4, 9)}
+    history, episodes = [], use_case.unseen()
+    target = (job.study.target_samples,)
+    for closed in simulation.run():
+        if progress is not None:
+            progress(closed, total)
+        if closed in marks:
+            score = _curve(job, use_case, episodes, simulation.model, simulation.initialization, settings, target)
+            history.append(
+                [closed, simulation.counts.up, simulation.counts.down, simulation.counts.steps_scaled, *score]
+            )
+    counts, devices = simulation.counts, use_case.devices
+    memory = memory_of(simulation.model, settings.model)
+    return {
+        **_scores(job, use_case, simulation.model, simulation.initialization, settings),
+        "history": history,
+        "rounds": total,
+        "devices": devices,
+        "bytes": counts.bytes,
+        "up": counts.up,
+        "down": counts.down,
+        "updates": counts.updates,
+        "samples_seen": counts.samples,
+        "steps": counts.steps_scaled,
+        "diverged": counts.diverged,
+        "late": counts.late,
+        "energy": energy(simulation.model.size, counts.steps_scaled, counts.updates, counts.up + counts.down, devices),
+        "algorithm_bytes": memory.algorithm_bytes,
+        "device_bytes": memory.device_bytes,
+    }
+
+
+def energy(
+    weights: int, steps: int, updates: int, both_ways: int, devices: int, radio: str = "ble"
+) -> dict[str, float]:
+    """Modelled joules of one device on average, by what they were spent on (edge_agents.energy)."""
+    spent = modelled(weights, steps, updates, both_ways, updates, radio)
+    return {
+        "compute": spent.compute_joules / devices,
+        "radio": spent.radio_joules / devices,
+        "session": spent.session_joules / devices,
+    }
+
+
+def _alone(job: Job, use_case: UseCase, settings: Settings) -> dict[str, Any]:
+    """Scratch and pooled: no federation. Scratch has its best step on the scored tasks themselves, which flatters it."""
+    model = Model(settings.model.spec)
+    start = np.frombuffer(
+        model.initial(job.seed + SCRATCH_SEED, settings.model.first_bias, settings.model.initial == "fan-in"),
+        dtype=np.float32,
+    )
+    memory = memory_of(model, settings.model)
+    costs = {"algorithm_bytes": memory.algorithm_bytes, "device_bytes": memory.device_bytes, "up": 0, "down": 0}
+    best: dict[str, Any] = {}
+    if job.recipe.steps:
+        inner = settings.model.inner_step_size
+        start = pooled(model, start, use_case, job.recipe.steps, inner, job.seed, fleet.kernel())
+    for step in job.study.scratch_steps:
+        recipe = replace(job.recipe, adapt_step=step)
+        scores = _scores(replace(job, recipe=recipe), use_case, model, start, settings)
+        at = use_case.samples.index(job.study.target_samples)
+        if not best or _better(use_case, scores["curve"][at], best["curve"][at]):
+            best = scores | {"adapt_step": step}
+    return costs | best
+
+
+def _better(use_case: UseCase, one: float, other: float) -> bool:
+    return one < other if use_case.score_name == "mean squared error" else one > other
+
+
+def _curve(
+    job: Job,
+    use_case: UseCase,
+    episodes: Sequence[Episode],
+    model: Model,
+    start: fleet.Floats,
+    settings: Settings,
+    samples: tuple[int, ...],
+) -> list[float]:
+    step = job.recipe.adapt_step or settings.model.inner_step_size
+    only = "local" if settings.model.adapt == "local" else ""
+    found = adapted(model, start, use_case, episodes, step, fleet.kernel(), only, samples)
+    return [_finite(value) for value in found.mean()]
+
+
+def _scores(job: Job, use_case: UseCase, model: Model, start: fleet.Floats, settings: Settings) -> dict[str, Any]:
+    step = job.recipe.adapt_step or settings.model.inner_step_size
+    only = "local" if settings.model.adapt == "local" else ""
+    episodes = use_case.unseen()
+    curve = adapted(model, start, use_case, episodes, step, fleet.kernel(), only)
+    worst = 90 if use_case.score_name == "mean squared error" else 10
+    found = {
+        "score_name": use_case.score_name,
+        "adapt_step": step,
+        "curve": [_finite(value) for value in curve.mean()],
+        "loss": [_finite(float(value)) for value in curve.loss.mean(axis=1)],
+        "worst_tenth": [_finite(float(value)) for value in np.percentile(curve.score, worst, axis=1)],
+    }
+    shots, steps = job.study.shots
+    if shots:
+        again = repeated(model, start, use_case, episodes, step, fleet.kernel(), shots, steps, only)
+        found["repeated"] = _finite(float(again.mean()))
+    return found
+
+
+def _finite(value: float) -> float:
+    """JSON has no infinity: what diverged counts as a very large number."""
+    return float(value) if math.isfinite(value) else 1e9
+
+
+# --- many runs -------------------------------------------------------------------------------------------------------
+
+
+def path_of(job: Job, kept: Path) -> Path:
+    return kept / job.study.name / f"{job.label}-fold{job.fold}-seed{job.seed}-{job.key()}.json"
+
+
+def run_all(
+    jobs: Sequence[Job], kept: Path, folder: Path | None, processes: int, done: Callable[[Job, dict[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """The results of all jobs, in their order; those not in the folder `kept` are run, `processes` side by side."""
+    missing = [job for job in jobs if not path_of(job, kept).exists()]
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    if missing:
+        with ProcessPoolExecutor(max_workers=processes) as pool:
+            waiting = {pool.submit(run_job, job, folder): job for job in missing}
+            for ready in as_completed(waiting):
+                job, found = waiting[ready], ready.result()
+                save(path_of(job, kept), found)
+                done(job, found)
+    return [json.loads(path_of(job, kept).read_text(encoding="utf-8")) for job in jobs]
+
+
+def save(path: Path, found: dict[str, Any]) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    part.replace(path)
