@@ -7,7 +7,13 @@ without the coordinator's libraries can still run `tegu agent`. A missing librar
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
 
-EXTRA_OF_COMMAND = {"coordinator": "coordinator", "demo": "demo", "broker": "demo"}
+EXTRA_OF_COMMAND = {
+    "coordinator": "coordinator",
+    "demo": "demo",
+    "broker": "demo",
+    "experiment": "experiments",
+    "model": "tensorflow",
+}
 
 
 def commands() -> dict[str, EntryPoint]:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 RAW = "https://raw.githubusercontent.com"
 OFFICE = f"{RAW}/LuisM78/Occupancy-detection-data/ba2b1d7b53a71292ff61b867d3e16f0e539c7eb6"
+OMNIGLOT = f"{RAW}/brendenlake/omniglot/master/python"
 B4B = f"{RAW}/energietransitie/twomes-dataset-windesheim-brains4buildings2022/fe4507f3c11c2e3762b4f152f54e4de1276901aa"
 CONNECTION_LIMIT_S = 20.0  # of silence
 TRIES = 4  # of a connection that broke off
@@ -91,7 +92,37 @@ DATA_SETS = (
         "https://github.com/energietransitie/twomes-dataset-windesheim-brains4buildings2022",
     ),
 )
-TASKS = {"presence": DATA_SETS}
+CHARACTERS = (
+    DataSet(
+        "omniglot",
+        (
+            File(
+                "omniglot/images_background_small1.zip",
+                f"{OMNIGLOT}/images_background_small1.zip",
+                Content(1319022, "f38eb80f801274ac2b4dff5b24289016bfaba4a7d5bb50deebf27104ad6cb8a4"),
+            ),
+        ),
+        "MIT",
+        "B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum: Human-level concept learning through probabilistic program "
+        "induction. Science 350 (2015) 1332-1338.",
+    ),
+)
+KEYWORDS = (
+    DataSet(
+        "fsdd",
+        (
+            File(
+                "fsdd/recordings.zip",
+                "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",
+                Content(10272266, "b2865f20f3aa41f0f6a1a0da146afadc4a915ed5daf51cfdcb56d589d86b297a"),
+            ),
+        ),
+        "CC BY-SA 4.0",
+        "Z. Jackson et al.: Free Spoken Digit Dataset v1.0.10, "
+        "https://github.com/Jakobovski/free-spoken-digit-dataset",
+    ),
+)
+TASKS = {"presence": DATA_SETS, "characters": CHARACTERS, "keywords": KEYWORDS}
 
 
 def folder() -> Path:
@@ -277,7 +308,7 @@ def run(arguments: list[str]) -> int:
         missing = [task for task in TASKS if find(task) is None]
         sys.stdout.write(f"{folder()}\n")
         if missing:
-            sys.stderr.write(f"not all there: {', '.join(missing)}; `tegu data get presence` fetches it\n")
+            sys.stderr.write(f"not all there: {', '.join(missing)}; `tegu data get {missing[0]}` fetches it\n")
         return 1 if missing else 0
     try:
         where = get(options.task, options.to, options.time_limit, _bar)

@@ -47,13 +47,16 @@ inner_step_size = 0.1
 samples = 8
 top_p = 30
 init_codec = "f32"
+top_p_down = {down}
 [rounds]
 rounds = {rounds}
 quorum = {quorum}
 deadline_s = 30
 algorithm = "{algorithm}"
 schedule = "cosine"
+{rules}
 """
+SPARSE = "server = 'momentum'\nouter_step_size = 0.3"  # with sparse deltas down
 
 
 class Line(Source):
@@ -87,7 +90,7 @@ class Line(Source):
 class Coordinator:
     """The coordinator as a process that can be killed and started again on the same checkpoint."""
 
-    def __init__(self, folder: Path, port: int, rounds: int, quorum: int, algorithm: str) -> None:
+    def __init__(self, folder: Path, port: int, rounds: int, quorum: int, algorithm: str, rules: str) -> None:
         self._config = folder / "coordinator.toml"
         self._config.write_text(
             CONFIG.format(
@@ -99,6 +102,8 @@ class Coordinator:
                 rounds=rounds,
                 quorum=quorum,
                 algorithm=algorithm,
+                rules=rules,
+                down=20 if rules else 0,
             )
         )
         self._log = (folder / "coordinator.log").open("ab")
@@ -162,13 +167,13 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, rounds: int, quorum: int = 8, algorithm: str = "tinymetafed") -> Iterator[Site]:
+def site(folder: Path, rounds: int, quorum: int = 8, algorithm: str = "tinymetafed", rules: str = "") -> Iterator[Site]:
     folder.mkdir(exist_ok=True)
     with (
         broker.start(folder / "broker", USERS, "mosquitto") as running,
         Tap(running.host, running.port, USERS[USER], SITE) as tap,
     ):
-        coordinator = Coordinator(folder, running.port, rounds, quorum, algorithm)
+        coordinator = Coordinator(folder, running.port, rounds, quorum, algorithm, rules)
         try:
             yield Site(running, coordinator, tap, folder)
         finally:
@@ -180,9 +185,12 @@ def _mosquitto() -> None:
     needs("mosquitto")
 
 
-def undisturbed(folder: Path, rounds: int) -> bytes:
+def undisturbed(folder: Path, rounds: int, rules: str = "") -> bytes:
     """The last initialization of a run in which nothing happens."""
-    with site(folder, rounds) as here, Fleet([here.agent(name, Line(n)) for n, name in enumerate(DEVICES)]):
+    with (
+        site(folder, rounds, rules=rules) as here,
+        Fleet([here.agent(name, Line(n)) for n, name in enumerate(DEVICES)]),
+    ):
         here.watch("finished")
         return here.init
 
@@ -246,12 +254,27 @@ def test_a_broker_killed_within_a_round_ends_with_the_same_initialization_to_the
     assert here.init == expected
 
 
-def test_a_simulated_federation_ends_with_the_same_initialization_to_the_bit(tmp_path: Path) -> None:
-    expected = undisturbed(tmp_path / "mqtt", 4)
+@pytest.mark.parametrize("rules", ["", SPARSE])
+def test_a_simulated_federation_ends_with_the_same_initialization_to_the_bit(tmp_path: Path, rules: str) -> None:
+    expected = undisturbed(tmp_path / "mqtt", 4, rules)
     settings = load(tmp_path / "mqtt" / "coordinator.toml")
     settings = replace(settings, link=replace(settings.link, checkpoint=Path(":memory:")))
     weights = Simulation(settings, {name: Line(n) for n, name in enumerate(DEVICES)}).run()
     assert decode_init(expected, Model(SPEC)) == (5, weights)
+
+
+def test_with_sparse_deltas_a_killed_coordinator_ends_with_the_same_initialization_to_the_bit(tmp_path: Path) -> None:
+    expected = undisturbed(tmp_path / "undisturbed", 5, SPARSE)
+    slow = Line(5, (2 * SAMPLES + 4,))
+    with site(tmp_path / "killed", 5, rules=SPARSE) as here:
+        agents = [here.agent(name, slow if n == 5 else Line(n)) for n, name in enumerate(DEVICES)]
+        with Fleet(agents):
+            here.watch("accepted", 8 * 2 + 3)
+            here.coordinator.kill()
+            slow.release()
+            here.coordinator.start()
+            here.watch("finished")
+    assert here.init == expected
 
 
 def test_tinyreptile_asks_one_device_a_round_in_turn(tmp_path: Path) -> None:

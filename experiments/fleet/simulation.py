@@ -11,17 +11,18 @@ same again, also when it is stopped and taken up from a snapshot.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from binascii import crc32
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator import sections
 from coordinator.checkpoint import Checkpoint
 from coordinator.encoding import decode_init, encode_update, top_p
 from coordinator.federation import Federation, Outgoing
-from coordinator.sections import get_indices  # noqa: F401
 from coordinator.settings import ModelSettings, Settings
 from experiments.usecases import UseCase
 from tegu import topics
@@ -35,6 +36,7 @@ from tegu.wire.update import decode_update
 from . import Floats, Kernel, Way, kernel, learn
 
 Doubles = NDArray[np.float64]
+EPOCH_S = 1_800_000_000.0  # when a simulated run begins: as many digits in its messages as in real ones
 KINDS = ("update", "ack", "init", "delta", "manifest", "round", "state")
 
 
@@ -97,12 +99,11 @@ class FleetSimulation:
         checkpoint = Checkpoint(Path(":memory:"), settings.model.name, Model(settings.model.spec))
         if snapshot is not None:
             checkpoint.load_copy(snapshot.with_suffix(".sqlite"))
-        self.federation = Federation(settings, lambda: self.clock_s, lambda: self.clock_s, checkpoint)
+            self._load(snapshot)
+        self.federation = Federation(settings, lambda: self.clock_s, lambda: EPOCH_S + self.clock_s, checkpoint)
         self.model = self.federation.model
         self._shared = np.concatenate([np.arange(start, stop) for start, stop in self.model.shared])
         self._tensors = shared_tensors(self.model)
-        if snapshot is not None:
-            self._load(snapshot)
         self._begin(counted=snapshot is None)
 
     @property
@@ -113,8 +114,7 @@ class FleetSimulation:
     @property
     def initialization(self) -> Floats:
         """What a device that joins now would start from."""
-        kept = {topic.rsplit("/", 1)[1]: payload for topic, payload in self._retained.items() if "/delta/" not in topic}
-        return self._decoded(kept["init"], Round.decode(kept["round"]).version if kept.get("round") else 0)
+        return self._decoded(self._retained[self._topic("init")])
 
     def run(self) -> Iterator[int]:
         """Go on to the end of the settings' rounds; yields the number of closed rounds after each."""
@@ -128,10 +128,9 @@ class FleetSimulation:
 
     def _begin(self, counted: bool) -> None:
         """Everyone says that it is there, and hears what is retained."""
-        boots = int(not counted) + 1
         births = []
         for name in self.devices:
-            state = State(state="ready", boot=boots, model=self.settings.model.name).encode()
+            state = State(state="ready", boot=1, model=self.settings.model.name).encode()
             births.append((topics.device(self.settings.link.site, name, "state"), state))
         self.counts.bytes["state"] += counted * sum(len(payload) for _, payload in births)
         self._hear(self.federation.batch(births), counted)
@@ -179,8 +178,6 @@ class FleetSimulation:
         """The devices of a round, by the rule of tegu.session."""
         if told.invited:
             return [self._number[told.invited]]
-        from binascii import crc32
-
         limit = told.join_percent * 100
         return [
             n
@@ -199,7 +196,7 @@ class FleetSimulation:
             self.counts.bytes["ack"] += len(answer)
             ack: Ack = Ack.decode(answer)
             if ack.result == "accepted":
-                sent = decode_update(payload, self.model, sections_of_numpy())
+                sent = decode_update(payload, self.model, sections)
                 residual = self._residual[number]
                 at = np.frombuffer(sent.indices, dtype=f"u{sent.indices.itemsize}")
                 residual[at] -= np.frombuffer(sent.values, dtype=np.float32)
@@ -236,16 +233,14 @@ class FleetSimulation:
                 self._residual[n] = np.zeros(self.model.shared_size, dtype=np.float32)
                 self._kept_at[n] = told.version
             self._has[n] = told.version
-        return self._decoded(whole, told.version)
+        return self._decoded(whole)
 
     def _delta_topic(self, version: int) -> str:
         return topics.delta(self.settings.link.site, self.settings.model.name, version)
 
-    def _decoded(self, whole: bytes, version: int) -> Floats:
-        """The initialization of a version: the whole one, and the deltas since."""
-        if self.settings.model.top_p_down:
-            return self.federation.published
-        return decode_init(whole, self.model)[1]
+    def _decoded(self, whole: bytes) -> Floats:
+        """What everyone who fetched all that there is holds: deltas make the coordinator's own `published`, to the bit."""
+        return self.federation.published if self.settings.model.top_p_down else decode_init(whole, self.model)[1]
 
     def _update(self, number: int, delta: Doubles, version: int, percent: float) -> bytes:
         rules, residual = self.settings.model, self._residual[number]
@@ -291,13 +286,6 @@ class FleetSimulation:
             self.counts = Counts(**json.loads(str(kept["counts"])))
 
 
-def sections_of_numpy() -> object:
-    """The reader of an update's sections that the coordinator uses."""
-    from coordinator import sections
-
-    return sections
-
-
 def learned(
     model: Model,
     start: Floats,
@@ -327,10 +315,3 @@ def learned(
         before = weights.copy()
         learn(model, weights, x[:, support:], y[:, support:], Way(step, rules.query), with_kernel)
     return weights.astype(np.float64) - before
-
-
-def follow(simulation: FleetSimulation, progress: Callable[[int, int], None]) -> FleetSimulation:
-    """Run to the end; progress is told the closed rounds and how many there are."""
-    for closed in simulation.run():
-        progress(closed, simulation.settings.rounds.rounds)
-    return simulation

@@ -43,7 +43,10 @@ def _tinyreptile(found: Found) -> list[str]:
     ]
     if ours.target is None or batch.target is None:
         who = " and ".join(row.title for row in (ours, batch) if row.target is None)
-        return [*lines, f"TinyReptile at least 2 times less compute: not comparable, the target is not reached by {who}."]
+        return [
+            *lines,
+            f"TinyReptile at least 2 times less compute: not comparable, the target is not reached by {who}.",
+        ]
     times = batch.target.steps / ours.target.steps
     return [
         *lines,
@@ -77,7 +80,10 @@ def _tinymetafed(study: Study, found: Found, lower_is_better: bool) -> list[str]
 def _references(study: Study, found: Found, lower_is_better: bool) -> list[str]:
     ours = found.get("tinymetafed")
     lines = []
-    for label, name in (("scratch", "learning from scratch at its best step"), ("pooled", "pooled training, fine-tuned")):
+    for label, name in (
+        ("scratch", "learning from scratch at its best step"),
+        ("pooled", "pooled training, fine-tuned"),
+    ):
         other = found.get(label)
         if ours is None or other is None:
             continue

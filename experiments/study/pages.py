@@ -24,7 +24,7 @@ def comparison(out: Path, study: Study, runs: Runs, command: str) -> list[Row]:
         "## On tasks that no device has seen\n",
         f"{_score_words(lower, runs[0]['score_name'])}, mean ± half of the 95 % interval over the seeds, after that many "
         "samples learned online in one pass.\n",
-        curve_table(study, found, lower),
+        curve_table(found, lower),
         _repeated(study, found, lower),
         f"The worst tenth of the tasks after {study.target_samples} samples: "
         + "; ".join(f"{one.title} {score_text(one.worst_tenth[study.target_samples], lower)}" for one in found)
@@ -73,7 +73,13 @@ def variants(out: Path, study: Study, runs: Runs, name: str, title: str, text: s
     """Write a table of variants of one algorithm: an ablation, a sweep."""
     found = rows(study, runs)
     lower = runs[0]["score_name"] == "mean squared error"
-    parts = [f"# {title}\n", _how(study, runs, command), text + "\n", curve_table(study, found, lower), cost_table(study, found, lower)]
+    parts = [
+        f"# {title}\n",
+        _how(study, runs, command),
+        text + "\n",
+        curve_table(found, lower),
+        cost_table(study, found, lower),
+    ]
     _write(out / f"{name}.md", "\n".join(parts))
     return found
 

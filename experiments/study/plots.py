@@ -1,6 +1,6 @@
 """A study's figures as SVG: adaptation curves, and the score against the bytes and the energy spent on the way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "tegu", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
+mpl.rcParams.update(
+    {"svg.hashsalt": "tegu", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+)
 
 from matplotlib import pyplot as plt  # noqa: E402
 
@@ -27,7 +29,10 @@ def curves(path: Path, found: Sequence[Row], score_name: str) -> None:
         samples = list(one.curve)
         mean = [one.curve[n].mean for n in samples]
         half = [one.curve[n].half for n in samples]
-        style = {"color": COLOURS[at % len(COLOURS)], "linestyle": DASHES[at // len(COLOURS) % len(DASHES)]}
+        style: dict[str, Any] = {
+            "color": COLOURS[at % len(COLOURS)],
+            "linestyle": DASHES[at // len(COLOURS) % len(DASHES)],
+        }
         axes.errorbar(samples, mean, half, label=one.title, marker="o", markersize=3, capsize=2, linewidth=1.2, **style)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xticks(samples, [str(n) for n in samples])
@@ -47,7 +52,10 @@ def on_the_way(path: Path, study: Study, runs: Runs) -> None:
         for axes, x in zip(both, (_bytes, _joules), strict=True):
             xs = [fmean(x(run, row) for run, row in _rows_at(own, n)) for n in range(len(own[0]["history"]))]
             ys = [fmean(row[4] for _, row in _rows_at(own, n)) for n in range(len(own[0]["history"]))]
-            style = {"color": COLOURS[at % len(COLOURS)], "linestyle": DASHES[at // len(COLOURS) % len(DASHES)]}
+            style: dict[str, Any] = {
+                "color": COLOURS[at % len(COLOURS)],
+                "linestyle": DASHES[at // len(COLOURS) % len(DASHES)],
+            }
             axes.plot(xs, ys, label=own[0]["title"], linewidth=1.2, **style)
     for axes, name in zip(both, ("bytes up and down, all devices", "joules of one device, modelled, BLE"), strict=True):
         axes.set_xscale("log")
@@ -96,6 +104,3 @@ def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)
-
-
-Drawer = Callable[..., None]

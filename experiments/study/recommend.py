@@ -46,7 +46,9 @@ def fits(row: dict[str, Any], budget: Budget, devices: int) -> str:
     return ""
 
 
-def recommend(summary: dict[str, Any], budget: Budget, devices: int = 10) -> tuple[dict[str, Any] | None, dict[str, str]]:
+def recommend(
+    summary: dict[str, Any], budget: Budget, devices: int = 10
+) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """(the row to deploy, None if none fits; why each other row was not taken)."""
     at, lower = str(summary["target_samples"]), summary["lower_is_better"]
     why: dict[str, str] = {}
@@ -73,3 +75,18 @@ def recommend(summary: dict[str, Any], budget: Budget, devices: int = 10) -> tup
             alike = "is as good within the interval, for more bytes" if row in near else "fits, and scores worse"
             why[row["title"]] = alike
     return chosen, why
+
+
+def told(chosen: dict[str, Any], summary: dict[str, Any]) -> str:
+    """A recommendation in words, with the figures behind it."""
+    target, at = chosen["target"], str(summary["target_samples"])
+    estimate = chosen["curve"][at]
+    return (
+        f"Deploy {chosen['title']}.\n"
+        f"  settings: {chosen['settings']}\n"
+        f"  score on unseen tasks after {at} samples: {estimate['mean']:.4g} (95 % interval ±{estimate['half'] or 0:.2g})\n"
+        f"  to the target ({summary['target']:g} after {at} samples): {target['rounds']:.0f} rounds, all devices together "
+        f"{bytes_text(target['up'])} up and {bytes_text(target['down'])} down\n"
+        f"  a device, modelled: {joules_text(target['compute_joules'])} compute, {joules_text(target['radio_joules'])} radio "
+        f"(BLE); {bytes_text(chosen['device_bytes'])} of RAM\n"
+    )

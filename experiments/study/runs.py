@@ -28,7 +28,7 @@ from .adapting import adapted, pooled, repeated
 from .memory import memory_of
 from .studies import Recipe, Study
 
-FORMAT = 1
+FORMAT = 2  # of a run's file, and of what it counts
 MARKS = 20  # of a run at which it is scored on its way
 SCRATCH_SEED = 1000
 
@@ -50,7 +50,7 @@ class Job:
     def key(self) -> str:
         """A hash of what the run's result depends on."""
         told = [FORMAT, to_toml(self.settings()), repr(self.recipe), self.study.name, self.fold, self.seed]
-        told += [repr((self.study.target, self.study.target_samples, self.study.scratch_steps, self.study.shots))]
+        told += [repr((self.study.target_samples, self.study.scratch_steps, self.study.shots))]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -59,6 +59,8 @@ def run_job(job: Job, folder: Path | None, progress: Callable[[int, int], None] 
     started_s = time.perf_counter()
     use_case = job.study.make(folder, job.seed, job.fold)
     settings = job.settings()
+    quorum = min(settings.rounds.quorum, use_case.devices)  # a round waits for all that there are
+    settings = replace(settings, rounds=replace(settings.rounds, quorum=quorum))
     found: dict[str, Any] = {
         "study": job.study.name,
         "label": job.label,

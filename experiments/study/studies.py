@@ -45,6 +45,7 @@ class Study:
     folds: int = 1
     scratch_steps: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05, 0.1)
     shots: tuple[int, int] = (0, 0)  # (shots, steps) of the score with repetition; 0: none
+    needs_data: bool = False  # False: without recorded data it is simulated
 
     def settings(self, recipe: Recipe, seed: int, rounds: int = 0) -> Settings:
         """The coordinator's settings for a recipe; rounds 0: the recipe's own."""
@@ -55,19 +56,6 @@ class Study:
             replace(self.model, **{"seed": seed, **recipe.model}),
             told,
         )
-
-
-def baselines(
-    passes: int, batch: int, inner: float, adapt: float, outer: float, scratch: Changes | None = None
-) -> dict[str, Recipe]:
-    """The federated baselines, all dense float32 both ways."""
-    several: Changes = {**DENSE, "passes": passes, "batch": batch, "inner_step_size": inner, **(scratch or {})}
-    constant: Changes = {"schedule": "constant", "outer_step_size": 1.0}
-    return {
-        "reptile": Recipe("Reptile, in batches", several, {"algorithm": "reptile", "outer_step_size": outer}, adapt),
-        "fedavg": Recipe("FedAvg", several, {"algorithm": "fedavg", **constant}, adapt),
-        "fedprox": Recipe("FedProx", {**several, "proximal": 0.1}, {"algorithm": "fedprox", **constant}, adapt),
-    }
 
 
 def make_sine(folder: Path | None, seed: int, fold: int) -> UseCase:  # noqa: ARG001
@@ -85,7 +73,7 @@ def make_presence(folder: Path | None, seed: int, fold: int) -> UseCase:
 def make_characters(folder: Path | None, seed: int, fold: int) -> UseCase:  # noqa: ARG001
     from experiments.usecases.characters import Characters
 
-    return Characters(_needed(folder, "characters"), seed)
+    return Characters(_needed(folder, "characters"), seed, rotations=True)
 
 
 def make_raw_characters(folder: Path | None, seed: int, fold: int) -> UseCase:  # noqa: ARG001
@@ -94,7 +82,206 @@ def make_raw_characters(folder: Path | None, seed: int, fold: int) -> UseCase:  
     return Characters(_needed(folder, "characters"), seed, preprocessing="raw", rotations=True)
 
 
+def make_keywords(folder: Path | None, seed: int, fold: int) -> UseCase:
+    from experiments.usecases.keywords import Keywords
+
+    return Keywords(_needed(folder, "keywords"), seed, leave_out=fold)
+
+
+def make_keywords_random(folder: Path | None, seed: int, fold: int) -> UseCase:
+    from experiments.usecases.keywords import Keywords
+
+    return Keywords(_needed(folder, "keywords"), seed, leave_out=fold, mode="random labels")
+
+
 def _needed(folder: Path | None, data: str) -> Path:
     if folder is None:
         raise ValueError(f"the data is not here: tegu data get {data}, or set TEGU_DATA")
     return folder
+
+
+# --- the studies -----------------------------------------------------------------------------------------------------
+
+CONSTANT: Changes = {"schedule": "constant", "outer_step_size": 1.0}
+
+
+def federated(passes: int, batch: int, inner: float, adapt: float, outer: float) -> dict[str, Recipe]:
+    """The baselines that go several times through a round's samples, and those of one gradient; dense float32 both ways."""
+    several: Changes = {**DENSE, "passes": passes, "batch": batch, "inner_step_size": inner}
+    return {
+        "reptile": Recipe("Reptile, in batches", several, {"algorithm": "reptile", "outer_step_size": outer}, adapt),
+        "fedavg": Recipe("FedAvg", several, {"algorithm": "fedavg", **CONSTANT}, adapt),
+        "fedprox": Recipe("FedProx", {**several, "proximal": 0.1}, {"algorithm": "fedprox", **CONSTANT}, adapt),
+        "fedavgm": Recipe(
+            "FedAvg, server momentum", several, {"algorithm": "fedavgm", "outer_step_size": outer / 10}, adapt
+        ),
+        "fedadam": Recipe("FedAdam", several, {"algorithm": "fedadam", "outer_step_size": 0.005}, adapt),
+    }
+
+
+def one_gradient(inner: float, query: int, outer: float) -> dict[str, Recipe]:
+    """FedSGD and first-order MAML, whose delta is a single step."""
+    return {
+        "fedsgd": Recipe("FedSGD", {**DENSE, "batch": 0}, {"algorithm": "fedsgd", "outer_step_size": outer}, inner),
+        "fomaml": Recipe(
+            "First-order MAML", {**DENSE, "query": query}, {"algorithm": "fomaml", "outer_step_size": outer}, inner
+        ),
+    }
+
+
+def alone(pooled_steps: int) -> dict[str, Recipe]:
+    """The references without a federation."""
+    return {
+        "pooled": Recipe("Pooled, fine-tuned", steps=pooled_steps, federated=False),
+        "scratch": Recipe("From scratch", federated=False),
+    }
+
+
+SINE = Study(
+    name="sine",
+    title="Sine regression",
+    make=make_sine,
+    data="",
+    model=ModelSettings(
+        "sine",
+        "1 | dense 32 tanh | dense 32 tanh | dense 1 linear",
+        first_bias=1.0,
+        initial="fan-in",
+        inner_step_size=0.05,
+        samples=32,
+    ),
+    rounds=RoundSettings(rounds=3300, quorum=10, schedule="cosine", outer_step_size=6.0, clip=0.0),
+    recipes={
+        "tinymetafed": Recipe(
+            "TinyMetaFed",
+            {
+                "spec": "1 | dense 32 tanh | dense 32 tanh | dense 1 linear local",
+                "adapt": "local",
+                "top_p": 2.0,
+                "top_p_down": 5.0,
+            },
+        ),
+        "tinyreptile": Recipe(
+            "TinyReptile",
+            {**DENSE, "inner_step_size": 0.04},
+            {"algorithm": "tinyreptile", "outer_step_size": 1.0, "rounds": 10_000},
+        ),
+        **federated(passes=2, batch=4, inner=0.1, adapt=0.05, outer=2.0),
+        **one_gradient(inner=0.05, query=32, outer=8.0),
+        **alone(pooled_steps=320_000),
+    },
+    target_samples=32,
+    target=0.15,
+    shots=(10, 32),
+)
+
+PRESENCE = Study(
+    name="presence",
+    title="Presence in rooms",
+    make=make_presence,
+    data="presence",
+    model=ModelSettings(
+        "presence",
+        "11 | dense 24 tanh | dense 16 tanh | dense 2 softmax",
+        first_bias=1.0,
+        inner_step_size=0.04,
+        samples=60,
+    ),
+    rounds=RoundSettings(rounds=120, quorum=10, schedule="cosine", outer_step_size=4.0),
+    recipes={
+        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 10.0, "top_p_down": 10.0}),
+        "tinyreptile": Recipe(
+            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.5, "rounds": 1000}
+        ),
+        **federated(passes=4, batch=10, inner=0.1, adapt=0.04, outer=1.0),
+        **one_gradient(inner=0.04, query=20, outer=8.0),
+        **alone(pooled_steps=72_000),
+    },
+    target_samples=8,
+    target=0.84,
+    folds=3,
+)
+
+CHARACTERS = Study(
+    name="characters",
+    title="Handwritten characters, 5-way, normalised",
+    make=make_characters,
+    data="characters",
+    model=ModelSettings(
+        "characters", "196 | dense 64 tanh | dense 64 tanh | dense 5 softmax", inner_step_size=0.03, samples=25
+    ),
+    rounds=RoundSettings(rounds=400, quorum=10, schedule="cosine", outer_step_size=0.4),
+    recipes={
+        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 3.0, "top_p_down": 3.0}),
+        "tinyreptile": Recipe(
+            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 1500}
+        ),
+        **federated(passes=4, batch=5, inner=0.05, adapt=0.03, outer=0.4),
+        **one_gradient(inner=0.03, query=25, outer=8.0),
+        **alone(pooled_steps=100_000),
+    },
+    target_samples=5,
+    target=0.76,
+    needs_data=True,
+)
+
+RAW_CHARACTERS = replace(
+    CHARACTERS,
+    name="characters-raw",
+    title="Handwritten characters, 5-way, raw pixels",
+    make=make_raw_characters,
+    model=replace(CHARACTERS.model, inner_step_size=0.05),
+    rounds=replace(CHARACTERS.rounds, rounds=1200, outer_step_size=1.0),
+    recipes={
+        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 3.0, "top_p_down": 3.0}),
+        "tinyreptile": Recipe(
+            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 3000}
+        ),
+        "reptile": federated(passes=4, batch=5, inner=0.1, adapt=0.05, outer=1.0)["reptile"],
+        **alone(pooled_steps=300_000),
+    },
+    target=0.52,
+)
+
+KEYWORDS = Study(
+    name="keywords",
+    title="Spoken digits, a device is a speaker",
+    make=make_keywords,
+    data="keywords",
+    model=ModelSettings("keywords", "260 | dense 64 tanh | dense 10 softmax", inner_step_size=0.03, samples=30),
+    rounds=RoundSettings(rounds=300, quorum=10, schedule="cosine", outer_step_size=1.0),
+    recipes={
+        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 5.0, "top_p_down": 5.0}),
+        "tinyreptile": Recipe(
+            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.5, "rounds": 900}
+        ),
+        **federated(passes=4, batch=10, inner=0.1, adapt=0.03, outer=1.0),
+        **one_gradient(inner=0.03, query=30, outer=8.0),
+        **alone(pooled_steps=27_000),
+    },
+    target_samples=10,
+    target=0.82,
+    folds=4,
+    needs_data=True,
+)
+
+RANDOM_KEYWORDS = replace(
+    KEYWORDS,
+    name="keywords-random",
+    title="Spoken digits, five of them under random labels",
+    make=make_keywords_random,
+    model=replace(KEYWORDS.model, spec="260 | dense 64 tanh | dense 5 softmax", inner_step_size=0.05, samples=25),
+    rounds=replace(KEYWORDS.rounds, rounds=700),
+    recipes={
+        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 5.0, "top_p_down": 5.0}),
+        "tinyreptile": Recipe(
+            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.5, "rounds": 2000}
+        ),
+        "reptile": federated(passes=4, batch=5, inner=0.1, adapt=0.05, outer=1.0)["reptile"],
+        **alone(pooled_steps=50_000),
+    },
+    target_samples=5,
+    target=0.78,
+)
+
+STUDIES = {study.name: study for study in (SINE, PRESENCE, CHARACTERS, RAW_CHARACTERS, KEYWORDS, RANDOM_KEYWORDS)}

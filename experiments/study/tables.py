@@ -59,7 +59,7 @@ class Row:
     worst_tenth: dict[int, float]
     repeated: Estimate | None
     target: Reached | None
-    reached: tuple[int, int]  # runs that got to the target, of how many
+    reached: tuple[int, int]  # seeds that got to the target, of how many
     up: float  # bytes of all devices over the whole run
     down: float
     algorithm_bytes: int
@@ -90,7 +90,7 @@ def row(study: Study, runs: Runs) -> Row:
     def by_seed(value: Any) -> list[float]:
         return [fmean(value(run) for run in runs if run["seed"] == seed) for seed in seeds]
 
-    marks = [reached(study, run) for run in runs]
+    marks = [reached(study, [run for run in runs if run["seed"] == seed]) for seed in seeds]
     there = [mark for mark in marks if mark is not None]
     return Row(
         label=first["label"],
@@ -98,8 +98,8 @@ def row(study: Study, runs: Runs) -> Row:
         curve={n: estimate(by_seed(lambda run, at=at: run["curve"][at])) for at, n in enumerate(first["samples"])},
         worst_tenth={n: fmean(run["worst_tenth"][at] for run in runs) for at, n in enumerate(first["samples"])},
         repeated=estimate(by_seed(lambda run: run["repeated"])) if "repeated" in first else None,
-        target=_mean(there) if there and len(there) == len(runs) else None,
-        reached=(len(there), len(runs)),
+        target=_mean(there) if there and len(there) == len(seeds) else None,
+        reached=(len(there), len(seeds)),
         up=fmean(run["up"] for run in runs),
         down=fmean(run["down"] for run in runs),
         algorithm_bytes=first["algorithm_bytes"],
@@ -110,14 +110,16 @@ def row(study: Study, runs: Runs) -> Row:
     )
 
 
-def reached(study: Study, run: dict[str, Any]) -> Reached | None:
-    """What a run had taken when it first was at the target; None if it never was."""
-    lower = run["score_name"] == "mean squared error"
-    for closed, up, down, steps, score in run.get("history", ()):
+def reached(study: Study, folds: Runs) -> Reached | None:
+    """What the runs of one seed had taken, on the mean of the folds, when their mean score first was at the target."""
+    first = folds[0]
+    lower = first["score_name"] == "mean squared error"
+    for marks in zip(*(run.get("history", ()) for run in folds), strict=True):
+        closed, up, down, steps, score = (fmean(column) for column in zip(*marks, strict=True))
         if score <= study.target if lower else score >= study.target:
-            devices, part = run["devices"], closed / run["rounds"]
-            spent = energy(run["weights"], steps, round(run["updates"] * part), up + down, devices)
-            return Reached(closed, up, down, steps / devices, spent["compute"], spent["radio"])
+            updates = fmean(run["updates"] for run in folds) * closed / first["rounds"]
+            spent = energy(first["weights"], round(steps), round(updates), round(up + down), first["devices"])
+            return Reached(closed, up, down, steps / first["devices"], spent["compute"], spent["radio"])
     return None
 
 
@@ -135,7 +137,7 @@ def score_text(value: float, lower_is_better: bool) -> str:
     return "diverged" if value > 1e6 else f"{value:.3g}"
 
 
-def curve_table(study: Study, found: Sequence[Row], lower_is_better: bool) -> str:
+def curve_table(found: Sequence[Row], lower_is_better: bool) -> str:
     """The adaptation curves: mean and half of the 95 % interval."""
     samples = list(found[0].curve)
     lines = [_line(["start", *map(str, samples)]), _line(["---"] * (1 + len(samples)))]
@@ -150,7 +152,7 @@ def curve_table(study: Study, found: Sequence[Row], lower_is_better: bool) -> st
 
 def cost_table(study: Study, found: Sequence[Row], lower_is_better: bool) -> str:
     """What it takes to get to the target, and what it takes on the device."""
-    head = ["algorithm", "runs there", "rounds", "up", "down", "both", "steps a device", "compute", "radio (BLE)"]
+    head = ["algorithm", "seeds there", "rounds", "up", "down", "both", "steps a device", "compute", "radio (BLE)"]
     head += ["RAM to learn", "RAM with our session", f"spread at {study.target_samples}"]
     lines = [_line(head), _line(["---"] * len(head))]
     for one in found:

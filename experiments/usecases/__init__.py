@@ -53,3 +53,7 @@ class UseCase:
     def unseen(self) -> list[Episode]:
         """Tasks that no device has; each support is at least as long as the longest of `samples`."""
         raise NotImplementedError
+
+    def with_devices(self, count: int) -> "UseCase":
+        """The same with another number of devices. ValueError where there are only so many, as with recorded speakers."""
+        raise ValueError(f"{self.name} has {self.devices} devices and cannot have {count}")

@@ -38,7 +38,7 @@ class Presence(UseCase):
             self.data_note = f"All {devices} rooms and the unseen ones are SIMULATED."
         made = [simulated_room(seed, n) for n in range(1, devices - len(recorded) + 1)]
         self._rooms = [*recorded, *made][:devices]
-        self.seed, self.devices = seed, devices
+        self.seed, self.devices, self._made_from = seed, devices, (folder, left_out)
 
     def support(self, device: int, round_num: int, count: int) -> Samples:
         """`count` samples from a place in the room's support that the round draws."""
@@ -49,6 +49,10 @@ class Presence(UseCase):
     def unseen(self) -> list[Episode]:
         """The unseen room from STARTS places of its support (or several simulated rooms)."""
         return [_episode(room, start, max(self.samples)) for room, start in self._unseen]
+
+    def with_devices(self, count: int) -> "Presence":
+        folder, left_out = self._made_from
+        return Presence(folder, self.seed, left_out, count)
 
 
 def _episode(room: Room, start: int, count: int) -> Episode:

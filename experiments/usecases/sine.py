@@ -43,6 +43,9 @@ class Sine(UseCase):
             episodes.append(Episode(f"sine {n}", support, _samples(amplitude, phase, even)))
         return episodes
 
+    def with_devices(self, count: int) -> "Sine":
+        return Sine(self.seed, count, self.tasks, self.fixed)
+
 
 def _drawn(random: np.random.Generator) -> tuple[float, float]:
     return random.uniform(0.1, 5.0), random.uniform(0.0, np.pi)
