@@ -1,7 +1,8 @@
 """Recorded data: fetched from where its authors published it, checked by sha256, never part of the project. `tegu data`.
 
 Each file is downloaded into `NAME.part` beside its place, goes on from there after a broken connection (HTTP Range, RFC
-9110 section 14), and gets its name only when its checksum is right. TEGU_DATA names the folder, else ~/.cache/tegu.
+9110 section 14), and gets its name only when its checksum is right; of a zip that is packed anew now and then, the
+checksum of what is in it. TEGU_DATA names the folder, else ~/.cache/tegu.
 TEGU_DATA_URL names a mirror: the address of such a folder, as any web server gives it out.
 """
 
@@ -9,14 +10,18 @@ import argparse
 import hashlib
 import http.client
 import io
+import lzma
 import os
+import re
+import struct
 import sys
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 RAW = "https://raw.githubusercontent.com"
@@ -26,6 +31,7 @@ B4B = f"{RAW}/energietransitie/twomes-dataset-windesheim-brains4buildings2022/fe
 CONNECTION_LIMIT_S = 20.0  # of silence
 TRIES = 4  # of a connection that broke off
 PIECE_BYTES = 1 << 16
+DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError)
 Progress = Callable[[str, int, int], None]  # file, bytes so far, bytes in all
 
 
@@ -38,14 +44,28 @@ class Content:
 
 
 @dataclass(frozen=True)
+class Members:
+    """What a zip must hold, in any folder of it, however it is packed and whatever else is in it."""
+
+    names: str  # a regular expression of whole base names; what it does not match is passed over
+    count: int
+    sha256: str  # over them, sorted by base name: the base name, a zero byte, the content
+    most_bytes: int  # of a zip that is downloaded, and of them all unpacked
+
+
+@dataclass(frozen=True)
 class File:
-    """A file of a data set: its place in the folder, its content, and where from. Inside a zip when `packed` says so."""
+    """A file of a data set: its place in the folder, where from, and its content. Inside a zip when `packed` says so.
+
+    A file with `members` is itself a zip. It is checked by them, and has no content of its own.
+    """
 
     path: str
     url: str
-    content: Content
+    content: Content | None = None
     packed: Content | None = None  # of the zip at url, which holds the file by its name
     also: tuple[Content, ...] = ()  # other editions that serve as well
+    members: Members | None = None
 
 
 @dataclass(frozen=True)
@@ -114,12 +134,17 @@ KEYWORDS = (
             File(
                 "fsdd/recordings.zip",
                 "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",
-                Content(10272266, "b2865f20f3aa41f0f6a1a0da146afadc4a915ed5daf51cfdcb56d589d86b297a"),
+                # an archive of a tag: the same recordings, packed anew now and then; the other speakers serve as they are
+                members=Members(
+                    r"\d_(george|jackson|nicolas|theo)_\d+\.wav",
+                    2000,
+                    "ca64ae3b52affe2dbd184327883ded9004a9eb06800ae48bf4f3cfe06994298e",
+                    60_000_000,
+                ),
             ),
         ),
         "CC BY-SA 4.0",
-        "Z. Jackson et al.: Free Spoken Digit Dataset v1.0.10, "
-        "https://github.com/Jakobovski/free-spoken-digit-dataset",
+        "Z. Jackson et al.: Free Spoken Digit Dataset v1.0.10, https://github.com/Jakobovski/free-spoken-digit-dataset",
     ),
 )
 TASKS = {"presence": DATA_SETS, "characters": CHARACTERS, "keywords": KEYWORDS}
@@ -139,9 +164,12 @@ def files(task: str) -> list[File]:
 
 
 def find(task: str, at: Path | None = None) -> Path | None:
-    """The folder if all of the task's files are in it with a right size, else None. Nothing is downloaded."""
+    """The folder if all of the task's files are in it, else None. Nothing is downloaded.
+
+    A look at sizes, and at the names in a zip that has members; the bytes are checked by get().
+    """
     where = at or folder()
-    return where if all(_sized(where / file.path, file) for file in files(task)) else None
+    return where if all(_likely(where / file.path, file) for file in files(task)) else None
 
 
 def get(task: str, to: Path | None, time_limit_s: float, progress: Progress | None = None) -> Path:
@@ -154,7 +182,7 @@ def get(task: str, to: Path | None, time_limit_s: float, progress: Progress | No
     ends_s = time.monotonic() + time_limit_s
     for file in files(task):
         place = where / file.path
-        if _sized(place, file) and _content(place) in (file.content, *file.also):
+        if _likely(place, file) and not _fault(place, file, _editions(file)):
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -168,18 +196,79 @@ def by_hand(task: str, where: Path) -> str:
     """What to do without a connection, file by file."""
     lines = ["Without a connection, put these files there by hand:"]
     for file in files(task):
-        how = f"the file of that name in {file.url}" if file.packed else file.url
-        lines.append(f"  {where / file.path}\n    from {how}")
+        lines.append(f"  {where / file.path}\n    from {_origin(file)}")
     lines.append(f"or point TEGU_DATA at a folder that has {', '.join(file.path for file in files(task))},")
     lines.append("or TEGU_DATA_URL at a web server that gives out such a folder.")
     return "\n".join(lines)
 
 
-# --- one file --------------------------------------------------------------------------------------------------------
+def _origin(file: File) -> str:
+    name = Path(file.path).name
+    if file.packed:
+        return f"the file of that name in {file.url}"
+    return file.url if file.url.endswith(f"/{name}") else f"{file.url}, renamed to {name}"
 
 
-def _sized(place: Path, file: File) -> bool:
-    return place.is_file() and place.stat().st_size in {each.size_bytes for each in (file.content, *file.also)}
+# --- is it the right one? --------------------------------------------------------------------------------------------
+
+
+def _editions(file: File) -> tuple[Content, ...]:
+    return (file.content, *file.also) if file.content else file.also
+
+
+def _likely(place: Path, file: File) -> bool:
+    """Whether the file is there and may be the right one. Reads no more than a zip's directory."""
+    if not place.is_file():
+        return False
+    if file.members is None:
+        return place.stat().st_size in {each.size_bytes for each in _editions(file)}
+    try:
+        with zipfile.ZipFile(place) as packed:
+            return len(_matching(packed, file.members)) >= file.members.count
+    except DAMAGE:
+        return False
+
+
+def _fault(place: Path, file: File, allowed: tuple[Content, ...]) -> str:
+    """What is wrong with the file there, empty if nothing is. allowed: what it may be, unless its members say it."""
+    if file.members:
+        return _fault_of_members(place, file.members)
+    found, wanted = _content(place), allowed[0]
+    if found in allowed:
+        return ""
+    return (
+        f"{found.size_bytes} bytes with sha256 {found.sha256}, expected {wanted.size_bytes} bytes with {wanted.sha256}"
+    )
+
+
+def _fault_of_members(place: Path, wanted: Members) -> str:
+    expected = f"expected {wanted.count} with {wanted.sha256}"
+    try:
+        found = _members(place, wanted)
+    except DAMAGE as error:
+        return f"it cannot be unpacked ({str(error) or type(error).__name__}), {expected} in a zip"
+    if found == wanted:
+        return ""
+    return f"{found.count} files in it match {wanted.names}, with sha256 {found.sha256}, {expected}"
+
+
+def _matching(packed: zipfile.ZipFile, wanted: Members) -> list[tuple[str, zipfile.ZipInfo]]:
+    """What counts in a zip, by base name and sorted by it."""
+    named = [(each.filename.rsplit("/", 1)[-1], each) for each in packed.infolist()]
+    name = re.compile(wanted.names)
+    return sorted((each for each in named if name.fullmatch(each[0])), key=lambda each: each[0])
+
+
+def _members(place: Path, wanted: Members) -> Members:
+    """What the zip holds in place of those wanted. Raises one of DAMAGE when it cannot be unpacked."""
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(place) as packed:
+        matching = _matching(packed, wanted)
+        if sum(each.file_size for _, each in matching) > wanted.most_bytes:
+            raise zipfile.BadZipFile(f"more than {wanted.most_bytes} bytes")
+        for name, each in matching:
+            digest.update(name.encode() + b"\0" + packed.read(each))
+    return replace(wanted, count=len(matching), sha256=digest.hexdigest())
 
 
 def _content(place: Path) -> Content:
@@ -187,21 +276,22 @@ def _content(place: Path) -> Content:
         return Content(place.stat().st_size, hashlib.file_digest(opened, "sha256").hexdigest())
 
 
+# --- one download ----------------------------------------------------------------------------------------------------
+
+
 def _fetch(file: File, place: Path, ends_s: float, progress: Progress) -> None:
     """Download, check, unpack if packed, and give the file its name in one step."""
     mirror = os.environ.get("TEGU_DATA_URL")
     url = f"{mirror.rstrip('/')}/{file.path}" if mirror else file.url
     packed = None if mirror else file.packed
-    allowed = (packed,) if packed else (file.content, *file.also)
+    allowed = (packed,) if packed else _editions(file)
     part = place.with_name(place.name + ".part")
-    _download(url, part, max(each.size_bytes for each in allowed), ends_s, progress)
-    found = _content(part)
-    if found not in allowed:
+    most_bytes = file.members.most_bytes if file.members else max(each.size_bytes for each in allowed)
+    _download(url, part, most_bytes, ends_s, progress)
+    fault = _fault(part, file, allowed)
+    if fault:
         part.unlink()
-        raise ValueError(
-            f"{url} is not the file that was published: {found.size_bytes} bytes with sha256 {found.sha256}, "
-            f"expected {allowed[0].size_bytes} bytes with {allowed[0].sha256}. It was thrown away."
-        )
+        raise ValueError(f"{url} is not the file that was published: {fault}. It was thrown away.")
     if packed:
         _unpack(part, file)
     part.replace(place)
@@ -231,23 +321,37 @@ def _go_on(url: str, part: Path, most_bytes: int, ends_s: float, progress: Progr
     begin = part.stat().st_size if part.exists() else 0
     if begin == most_bytes:
         return True
-    request = urllib.request.Request(url, headers={"User-Agent": "tegu", "Accept-Encoding": "identity"})
-    if begin:
-        request.add_header("Range", f"bytes={begin}-")
-    with urllib.request.urlopen(request, timeout=min(CONNECTION_LIMIT_S, _left_s(ends_s))) as answer:
+    with urllib.request.urlopen(_request(url, begin), timeout=min(CONNECTION_LIMIT_S, _left_s(ends_s))) as answer:
         resumed = answer.status == http.client.PARTIAL_CONTENT
         done = begin if resumed else 0
         length = answer.headers.get("Content-Length")
         whole = done + int(length) if length else most_bytes
         if whole > most_bytes:
-            raise ValueError(f"{url} is {whole} bytes long, expected {most_bytes}: not the file that was published")
+            raise ValueError(_too_long(url, f"{whole}", most_bytes))
         with part.open("ab" if resumed else "wb") as out:
             while piece := answer.read(min(PIECE_BYTES, most_bytes + 1 - done)):
                 out.write(piece)
                 done += len(piece)
                 progress(part.stem, done, whole)
                 _left_s(ends_s)
-    return done >= whole if length else True
+    if done > most_bytes:  # the server did not say how long it is
+        part.unlink()
+        raise ValueError(_too_long(url, f"{done} or more", most_bytes))
+    if length:
+        return done >= whole
+    progress(part.stem, done, done)
+    return True
+
+
+def _request(url: str, begin: int) -> urllib.request.Request:
+    request = urllib.request.Request(url, headers={"User-Agent": "tegu", "Accept-Encoding": "identity"})
+    if begin:
+        request.add_header("Range", f"bytes={begin}-")
+    return request
+
+
+def _too_long(url: str, found_bytes: str, most_bytes: int) -> str:
+    return f"{url} is {found_bytes} bytes long, expected at most {most_bytes}: not the file that was published"
 
 
 def _left_s(ends_s: float) -> float:
@@ -286,8 +390,26 @@ def _list() -> None:
         for data_set in data_sets:
             sys.stdout.write(f"  {data_set.name} ({data_set.licence})\n    {data_set.citation}\n")
             for file in data_set.files:
-                sys.stdout.write(f"    {file.path}  {file.content.size_bytes} bytes  sha256 {file.content.sha256}\n")
-                sys.stdout.write(f"      {file.url}\n")
+                sys.stdout.write(f"    {file.path}  {_pinned(file)}\n      {file.url}\n")
+
+
+def _pinned(file: File) -> str:
+    """By what a file is known."""
+    if file.members:
+        return f"a zip with {file.members.count} {file.members.names}  sha256 of these {file.members.sha256}"
+    return f"{_editions(file)[0].size_bytes} bytes  sha256 {_editions(file)[0].sha256}"
+
+
+def _where() -> int:
+    """The folder, for a script; on stderr what is in it, unless all is."""
+    missing = [task for task in TASKS if find(task) is None]
+    there = [task for task in TASKS if task not in missing]
+    sys.stdout.write(f"{folder()}\n")
+    if missing and there:
+        sys.stderr.write(f"there: {', '.join(there)}\n")
+    if missing:
+        sys.stderr.write(f"not there: {', '.join(f'{task} (tegu data get {task})' for task in missing)}\n")
+    return 1 if missing else 0
 
 
 def run(arguments: list[str]) -> int:
@@ -305,11 +427,7 @@ def run(arguments: list[str]) -> int:
         _list()
         return 0
     if options.command == "where":
-        missing = [task for task in TASKS if find(task) is None]
-        sys.stdout.write(f"{folder()}\n")
-        if missing:
-            sys.stderr.write(f"not all there: {', '.join(missing)}; `tegu data get {missing[0]}` fetches it\n")
-        return 1 if missing else 0
+        return _where()
     try:
         where = get(options.task, options.to, options.time_limit, _bar)
     except (OSError, ValueError) as error:

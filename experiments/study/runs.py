@@ -51,6 +51,7 @@ class Job:
         """A hash of what the run's result depends on."""
         told = [FORMAT, to_toml(self.settings()), repr(self.recipe), self.study.name, self.fold, self.seed]
         told += [repr((self.study.target_samples, self.study.scratch_steps, self.study.shots))]
+        told += ["both kinds of random weights"] if not self.recipe.federated else []
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -132,25 +133,32 @@ def energy(
 
 
 def _alone(job: Job, use_case: UseCase, settings: Settings) -> dict[str, Any]:
-    """Scratch and pooled: no federation. Scratch has its best step on the scored tasks themselves, which flatters it."""
+    """Scratch and pooled: no federation. Both get their best step, scratch also its better kind of random weights, chosen
+    on the scored tasks themselves, which flatters them."""
     model = Model(settings.model.spec)
-    start = np.frombuffer(
-        model.initial(job.seed + SCRATCH_SEED, settings.model.first_bias, settings.model.initial == "fan-in"),
-        dtype=np.float32,
-    )
     memory = memory_of(model, settings.model)
     costs = {"algorithm_bytes": memory.algorithm_bytes, "device_bytes": memory.device_bytes, "up": 0, "down": 0}
     best: dict[str, Any] = {}
-    if job.recipe.steps:
-        inner = settings.model.inner_step_size
-        start = pooled(model, start, use_case, job.recipe.steps, inner, job.seed, fleet.kernel())
-    for step in job.study.scratch_steps:
-        recipe = replace(job.recipe, adapt_step=step)
-        scores = _scores(replace(job, recipe=recipe), use_case, model, start, settings)
-        at = use_case.samples.index(job.study.target_samples)
-        if not best or _better(use_case, scores["curve"][at], best["curve"][at]):
-            best = scores | {"adapt_step": step}
+    for start in _starts(job, use_case, model, settings):
+        for step in job.study.scratch_steps:
+            recipe = replace(job.recipe, adapt_step=step)
+            scores = _scores(replace(job, recipe=recipe), use_case, model, start, settings)
+            at = use_case.samples.index(job.study.target_samples)
+            if not best or _better(use_case, scores["curve"][at], best["curve"][at]):
+                best = scores | {"adapt_step": step}
     return costs | best
+
+
+def _starts(job: Job, use_case: UseCase, model: Model, settings: Settings) -> list[fleet.Floats]:
+    told = settings.model
+    kinds = [told.initial == "fan-in"] if job.recipe.steps else [False, True]
+    random = [
+        np.frombuffer(model.initial(job.seed + SCRATCH_SEED, told.first_bias, fan_in), dtype=np.float32)
+        for fan_in in kinds
+    ]
+    if not job.recipe.steps:
+        return random
+    return [pooled(model, random[0], use_case, job.recipe.steps, told.inner_step_size, job.seed, fleet.kernel())]
 
 
 def _better(use_case: UseCase, one: float, other: float) -> bool:
