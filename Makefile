@@ -20,7 +20,7 @@ UV_COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-
 BUILD_REQUIRES = $(PYTHON) -c 'import tomllib; \
 	print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]))'
 
-.PHONY: help demo test check format bench lock clean parts
+.PHONY: help demo test check format bench results lock clean parts
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +44,9 @@ format: .venv/test-stamp  ## let ruff repair what it can
 
 bench: .venv/test-stamp  ## figures, as ratios of interleaved runs
 	@for file in $(wildcard tests/bench/*.py); do echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+
+results: .venv/test-stamp  ## docs/results anew, from the recorded data (TEGU_DATA, or tegu data get ...)
+	$(BIN)/tegu experiment results --out docs/results $(ARGS)
 
 lock:  ## pin the newest allowed versions again (needs uv: pip install uv)
 	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements.lock pyproject.toml --extra demo -

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from edge_agents import datasets
-from edge_agents.datasets import Content, DataSet, File
+from edge_agents.datasets import Content, DataSet, File, Members
 
 LIMIT_S = 30.0
 FIRST = bytes(range(256)) * 2000
 SECOND = b"id,value\r\n" * 5000
+SPOKEN = {"0_ann_0.wav": b"zero" * 99, "1_ann_0.wav": b"one!" * 99, "0_bob_0.wav": b"nil." * 99}
+MOST_BYTES = 4000  # of an archive
 
 
 def content(data: bytes) -> Content:
@@ -31,6 +33,7 @@ class Shelf:
     files: dict[str, bytes] = field(default_factory=dict)
     break_after_bytes: int = 0  # the next answer ends so early, once
     ranges: bool = True
+    lengths: bool = True  # says how long an answer is
     asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
 
 
@@ -52,7 +55,8 @@ class Answer(BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(data) - begin))
+        if shelf.lengths:
+            self.send_header("Content-Length", str(len(data) - begin))
         self.end_headers()
         stop, shelf.break_after_bytes = shelf.break_after_bytes or len(data), 0
         self.wfile.write(data[begin : begin + stop])
@@ -66,7 +70,7 @@ def shelf() -> Iterator[Shelf]:
     held = Shelf()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("AnswerFrom", (Answer,), {"shelf": held}))
     held.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, name="web server")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="web server")
     thread.start()
     yield held
     server.shutdown()
@@ -157,7 +161,7 @@ def test_other_bytes_than_published_are_thrown_away(small: Shelf, tmp_path: Path
 
 def test_a_file_that_is_too_long_is_refused_before_it_is_downloaded(small: Shelf, tmp_path: Path):
     small.files["/first.txt"] = FIRST + b"!"
-    with pytest.raises(ValueError, match="512001 bytes long, expected 512000"):
+    with pytest.raises(ValueError, match="512001 bytes long, expected at most 512000"):
         datasets.get("small", tmp_path, LIMIT_S)
     assert list((tmp_path / "a").iterdir()) == []
 
@@ -189,6 +193,156 @@ def test_a_file_that_is_not_on_the_server_is_an_error_with_the_same_advice(small
     assert len(small.asked) == 2  # a file that is not there is not asked for again
 
 
+# --- a zip that is checked by its members ---
+
+
+def zipped(members: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", how) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
+def archive_of(spoken: dict[str, bytes]) -> bytes:
+    """As a tag's archive has it: a folder on top, in another order, with another speaker and other files."""
+    members = {f"digits-1.0/recordings/{name}": spoken[name] for name in reversed(spoken)}
+    return zipped({"digits-1.0/README.md": b"!", "digits-1.0/recordings/0_eve_0.wav": b"?", **members}, 8)
+
+
+@pytest.fixture
+def spoken(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """A task of one zip with the three recordings of two speakers; published as an archive with a third speaker."""
+    # sorted by base name: by digit, then by speaker
+    order = b"".join(name.encode() + b"\0" + SPOKEN[name] for name in ("0_ann_0.wav", "0_bob_0.wav", "1_ann_0.wav"))
+    members = Members(r"\d_(ann|bob)_\d\.wav", 3, hashlib.sha256(order).hexdigest(), MOST_BYTES)
+    file = File("c/recordings.zip", f"{shelf.url}/v1.zip", members=members)
+    shelf.files = {"/v1.zip": archive_of(SPOKEN)}
+    monkeypatch.setitem(datasets.TASKS, "spoken", (DataSet("spoken", (file,), "made up", "nobody"),))
+    monkeypatch.delenv("TEGU_DATA_URL", raising=False)
+    monkeypatch.delenv("TEGU_DATA", raising=False)
+    return shelf
+
+
+def put(folder: Path, data: bytes) -> Path:
+    place = folder / "c/recordings.zip"
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(data)
+    return place
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_an_archive_with_a_folder_on_top_and_more_speakers_serves(spoken: Shelf, tmp_path: Path, lengths: bool):
+    spoken.lengths = lengths
+    assert datasets.find("spoken", tmp_path) is None
+    datasets.get("spoken", tmp_path, LIMIT_S)
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["recordings.zip"]
+    assert (tmp_path / "c/recordings.zip").read_bytes() == spoken.files["/v1.zip"]
+    assert datasets.find("spoken", tmp_path) == tmp_path
+
+
+def test_the_same_recordings_packed_otherwise_are_not_downloaded_again(spoken: Shelf, tmp_path: Path):
+    put(tmp_path, zipped({f"recordings/{name}": data for name, data in SPOKEN.items()}))
+    assert datasets.find("spoken", tmp_path) == tmp_path
+    datasets.get("spoken", tmp_path, LIMIT_S)
+    assert spoken.asked == []
+
+
+def test_a_zip_that_is_there_may_be_longer_than_a_download(spoken: Shelf, tmp_path: Path):
+    put(tmp_path, zipped({**SPOKEN, "0_eve_0.wav": b"?" * (MOST_BYTES + 1)}))
+    datasets.get("spoken", tmp_path, LIMIT_S)
+    assert spoken.asked == []
+
+
+def test_an_archive_with_one_byte_of_a_recording_changed_is_thrown_away(spoken: Shelf, tmp_path: Path):
+    spoken.files["/v1.zip"] = archive_of({**SPOKEN, "0_bob_0.wav": b"nil," + b"nil." * 98})
+    sentence = (
+        r"/v1.zip is not the file that was published: 3 files in it match .*, with sha256 [0-9a-f]{64}, "
+        r"expected 3 with [0-9a-f]{64}\. It was thrown away\.$"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        datasets.get("spoken", tmp_path, LIMIT_S)
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_an_archive_with_a_recording_under_another_name_is_thrown_away(spoken: Shelf, tmp_path: Path):
+    renamed = {"1_bob_0.wav" if name == "0_bob_0.wav" else name: data for name, data in SPOKEN.items()}
+    spoken.files["/v1.zip"] = archive_of(renamed)
+    with pytest.raises(ValueError, match="not the file that was published: 3 files in it match"):
+        datasets.get("spoken", tmp_path, LIMIT_S)
+
+
+def test_an_archive_with_a_recording_twice_is_thrown_away(spoken: Shelf, tmp_path: Path):
+    twice = {f"{top}/{name}": data for top in "ab" for name, data in SPOKEN.items()}
+    spoken.files["/v1.zip"] = zipped(twice)
+    with pytest.raises(ValueError, match=r"6 files in it match .* expected 3 with"):
+        datasets.get("spoken", tmp_path, LIMIT_S)
+
+
+@pytest.mark.parametrize("at", [0, 60], ids=["a header", "a recording"])
+def test_a_damaged_archive_is_thrown_away(spoken: Shelf, tmp_path: Path, at: int):
+    damaged = bytearray(zipped(SPOKEN))
+    damaged[at] ^= 1
+    spoken.files["/v1.zip"] = bytes(damaged)
+    with pytest.raises(ValueError, match=r"published: it cannot be unpacked \(.+\), expected 3 with .* in a zip"):
+        datasets.get("spoken", tmp_path, LIMIT_S)
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_what_is_not_a_zip_is_thrown_away(spoken: Shelf, tmp_path: Path):
+    spoken.files["/v1.zip"] = b"<html>Sign in to this network</html>"
+    with pytest.raises(ValueError, match=r"it cannot be unpacked \(File is not a zip file\)"):
+        datasets.get("spoken", tmp_path, LIMIT_S)
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+@pytest.mark.parametrize(("lengths", "told"), [(True, "9999 bytes"), (False, "4001 or more bytes")])
+def test_an_archive_that_is_too_long_is_refused(spoken: Shelf, tmp_path: Path, lengths: bool, told: str):
+    spoken.lengths = lengths
+    spoken.files["/v1.zip"] = bytes(9999)
+    with pytest.raises(ValueError, match=f"{told} long, expected at most 4000: not the file that was published"):
+        datasets.get("spoken", tmp_path, LIMIT_S)
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_an_archive_that_unpacks_to_too_much_is_thrown_away(spoken: Shelf, tmp_path: Path):
+    spoken.files["/v1.zip"] = archive_of({**SPOKEN, "0_bob_0.wav": bytes(MOST_BYTES)})
+    assert len(spoken.files["/v1.zip"]) < MOST_BYTES
+    with pytest.raises(ValueError, match=r"cannot be unpacked \(more than 4000 bytes\)"):
+        datasets.get("spoken", tmp_path, LIMIT_S)
+
+
+def test_a_mirror_gives_out_any_zip_with_the_members(spoken: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    spoken.files = {"/mirror/c/recordings.zip": zipped(SPOKEN)}
+    monkeypatch.setenv("TEGU_DATA_URL", f"{spoken.url}/mirror")
+    datasets.get("spoken", tmp_path, LIMIT_S)
+    assert [path for path, _ in spoken.asked] == ["/mirror/c/recordings.zip"]
+    assert datasets.find("spoken", tmp_path) == tmp_path
+
+
+def test_looking_goes_by_names_and_getting_by_bytes(spoken: Shelf, tmp_path: Path):
+    place = put(tmp_path, zipped({**SPOKEN, "0_bob_0.wav": b"somebody else"}))
+    assert datasets.find("spoken", tmp_path) == tmp_path
+    datasets.get("spoken", tmp_path, LIMIT_S)
+    assert place.read_bytes() == spoken.files["/v1.zip"]
+
+
+@pytest.mark.usefixtures("spoken")
+def test_a_zip_with_too_few_names_and_one_that_does_not_open_are_not_there(tmp_path: Path):
+    put(tmp_path, zipped({name: data for name, data in SPOKEN.items() if "bob" not in name} | {"0_eve_0.wav": b"?"}))
+    assert datasets.find("spoken", tmp_path) is None
+    put(tmp_path, zipped(SPOKEN)[:-30])
+    assert datasets.find("spoken", tmp_path) is None
+
+
+def test_by_hand_an_archive_is_renamed(spoken: Shelf, tmp_path: Path):
+    told = datasets.by_hand("spoken", tmp_path)
+    assert f"  {tmp_path / 'c/recordings.zip'}\n    from {spoken.url}/v1.zip, renamed to recordings.zip\n" in told
+
+
+# --- limits and the command ---
+
+
 @pytest.mark.usefixtures("small")
 def test_a_time_limit_that_is_over_ends_the_download(tmp_path: Path):
     with pytest.raises(OSError, match="it took too long"):
@@ -208,10 +362,24 @@ def test_the_command_downloads_and_tells_where(
     assert datasets.run(["get", "small"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'cache'} has all of small\n"
     assert datasets.find("small") == tmp_path / "cache"
-    assert datasets.run(["where"]) == 1  # presence is not there
-    told = capsys.readouterr()
-    assert told.out == f"{tmp_path / 'cache'}\n"
-    assert "presence" in told.err
+
+
+@pytest.mark.usefixtures("small", "spoken")
+def test_where_tells_what_is_there_and_what_fetches_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for task in ("presence", "characters", "keywords"):
+        monkeypatch.delitem(datasets.TASKS, task)
+    monkeypatch.setenv("TEGU_DATA", str(tmp_path))
+    assert datasets.run(["where"]) == 1
+    none = "not there: small (tegu data get small), spoken (tegu data get spoken)\n"
+    assert capsys.readouterr() == (f"{tmp_path}\n", none)
+    put(tmp_path, zipped(SPOKEN))
+    assert datasets.run(["where"]) == 1
+    assert capsys.readouterr() == (f"{tmp_path}\n", "there: spoken\nnot there: small (tegu data get small)\n")
+    monkeypatch.delitem(datasets.TASKS, "small")
+    assert datasets.run(["where"]) == 0
+    assert capsys.readouterr() == (f"{tmp_path}\n", "")
 
 
 @pytest.mark.usefixtures("small")
@@ -229,3 +397,4 @@ def test_the_list_names_licence_citation_and_checksum(capsys: pytest.CaptureFixt
     assert "CC BY 4.0" in told
     assert "Candanedo" in told
     assert "b2c4d0ce2b9e4e453c476f7125ef31aeec2d1f5c7f5572d0e80de3df6521ab56" in told
+    assert r"a zip with 2000 \d_(george|jackson|nicolas|theo)_\d+\.wav  sha256 of these ca64ae3b52affe2d" in told

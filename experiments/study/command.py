@@ -227,6 +227,7 @@ def _ablation(options: argparse.Namespace) -> int:
     from .variants import ABLATION_TEXT, ablation
 
     study = STUDIES[options.task]
+    options = argparse.Namespace(**{**vars(options), "rounds": options.rounds or study.ablation_rounds})
     runs = _many(options, study, ablation(study))
     title = f"{study.title}: TinyMetaFed without one of its parts"
     variants(
@@ -254,13 +255,18 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _results(options: argparse.Namespace) -> int:
+    from .pages import index
+
     for name in STUDIES:
         options.task = name
         _compare(options)
+    seeds = options.seeds
     for name in ("sine", "presence"):
-        options.task = name
+        options.task, options.seeds = name, min(3, seeds)
         _ablation(options)
         _sweep(options)
+    index(options.out)
+    sys.stdout.write(f"{options.out / 'README.md'}\n")
     return 0
 
 

@@ -8,8 +8,21 @@ from typing import Any
 
 from . import plots
 from .claims import sentences
-from .studies import Study
+from .studies import STUDIES, Study
 from .tables import Row, Runs, cost_table, curve_table, rows, score_text
+
+INDEX = """# Results
+
+Made by `make results` (`tegu experiment results --out docs/results`) and by nothing else: the tables, the plots and every
+sentence on these pages come from the runs. Seeds are in the head of each page. On another processor the digits differ
+within the intervals (docs/decisions/0010).
+
+How to read it. Every algorithm has the same devices and the same samples a round; those that go through a round's samples
+several times take more steps. All bytes are MQTT payloads, both ways, of all devices, real encoders and decoders
+included. Energy is modelled, not measured. Settings were tuned by hand on other seeds; with recorded data there is nothing
+else to tune on than the data itself, so expect somewhat less on other alphabets, speakers and rooms. TinyReptile and
+TinyMetaFed are known to us from their abstracts: what they leave open is our reading.
+"""
 
 
 def comparison(out: Path, study: Study, runs: Runs, command: str) -> list[Row]:
@@ -54,6 +67,7 @@ def summary(study: Study, found: Sequence[Row], lower_is_better: bool) -> dict[s
         "lower_is_better": lower_is_better,
         "target": study.target,
         "target_samples": study.target_samples,
+        "claims": sentences(study, found, lower_is_better),
         "rows": [_plain(asdict(one)) | {"settings": _settings(study, one)} for one in found],
     }
 
@@ -67,6 +81,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(inner) for inner in value]
     return value
+
+
+def index(out: Path) -> None:
+    """The folder's first page: what every study's table says about the claims."""
+    parts = [INDEX]
+    for study in STUDIES.values():
+        path = out / f"{study.name}.json"
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            parts += [f"## [{study.title}]({study.name}.md)\n", *(f"- {claim}" for claim in kept["claims"]), ""]
+            more = [name for name in ("ablation", "sweep") if (out / f"{study.name}-{name}.md").exists()]
+            parts += [f"Also: {', '.join(f'[{name}]({study.name}-{name}.md)' for name in more)}.\n"] if more else []
+    _write(out / "README.md", "\n".join(parts))
 
 
 def variants(out: Path, study: Study, runs: Runs, name: str, title: str, text: str, command: str) -> list[Row]:

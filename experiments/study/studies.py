@@ -45,6 +45,7 @@ class Study:
     folds: int = 1
     scratch_steps: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05, 0.1)
     shots: tuple[int, int] = (0, 0)  # (shots, steps) of the score with repetition; 0: none
+    ablation_rounds: int = 0  # of every variant, when the study's own would take too long
     needs_data: bool = False  # False: without recorded data it is simulated
 
     def settings(self, recipe: Recipe, seed: int, rounds: int = 0) -> Settings:
@@ -173,6 +174,7 @@ SINE = Study(
     target_samples=32,
     target=0.15,
     shots=(10, 32),
+    ablation_rounds=1100,
 )
 
 PRESENCE = Study(
