@@ -174,7 +174,8 @@ def _start_device(
 def _start_fedavg(options: Options, cast: Cast, children: Children, folder: Path) -> Path:
     """Train the model that Tegu is compared with, beside it; the file where its weights will be."""
     learning, out = options.task.learning, folder / "fedavg.f32"
-    arguments = [str(out), "--spec", options.task.spec, "--seed", str(options.seed)]
+    spec = options.task.spec.replace(" local", "")  # FedAvg shares all of it
+    arguments = [str(out), "--spec", spec, "--seed", str(options.seed), "--initial", learning.initial]
     arguments += ["--bias", str(learning.first_bias), "--rounds"]
     arguments += [
         str(max(1, options.rounds // learning.fedavg_passes)),
@@ -240,7 +241,7 @@ def _join(options: Options, cast: Cast, folder: Path, running: broker.RunningBro
 
 def _curves(options: Options, cast: Cast, learned: "array[float]", averaged: "array[float]") -> tuple[Curve, ...]:
     learning, model = options.task.learning, Model(options.task.spec)
-    scratch = model.initial(options.seed + 1, learning.first_bias)
+    scratch = model.initial(options.seed + 1, learning.first_bias, learning.initial == "fan-in")
     starts = (
         ("Tegu", learned, learning.inner_step_size),
         ("FedAvg, fine-tuned", averaged, learning.inner_step_size),

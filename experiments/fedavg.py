@@ -64,6 +64,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--spec", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--bias", type=float, required=True)
+    parser.add_argument("--initial", default="glorot", choices=("glorot", "fan-in"))
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--samples", type=int, required=True)
     parser.add_argument("--step", type=float, required=True)
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     model = Model(options.spec)
     sources = [make_source(*split(text)) for text in options.source]
-    first = model.initial(options.seed, options.bias)
+    first = model.initial(options.seed, options.bias, options.initial == "fan-in")
     weights = train(model, first, sources, options.rounds, options.samples, options.step, options.passes)
     part = options.out.with_suffix(".part")
     part.write_bytes(weights.tobytes())

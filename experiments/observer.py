@@ -40,6 +40,7 @@ class Observer:
         self.finished = False
         self.manifest: Manifest | None = None
         self._telemetry: dict[str, dict[str, float]] = {}
+        self._version = 0  # the newest that was heard of
         self._round_num = 0  # of the round that is open
         self._down_before = 0
         self._tally = Tally()
@@ -48,10 +49,12 @@ class Observer:
         words = topics.parse(topic)
         if words is None or words[0] != self.site:
             return None
-        _, owner, name, kind, _ = words
+        _, owner, name, kind, rest = words
         try:
             if owner == "model" and name == self.model_name and kind == "manifest":
                 return self._on_manifest(Manifest.decode(payload), now_s)
+            if owner == "model" and name == self.model_name and kind == "delta" and payload and rest.isdecimal():
+                return self._on_version(int(rest), now_s)
             if owner == "device" and kind == "update":
                 self._tally.bytes_up += len(payload)
             elif owner == "device" and kind == "ack":
@@ -74,16 +77,21 @@ class Observer:
             self.ready.discard(device)
 
     def _on_manifest(self, manifest: Manifest, now_s: float) -> RoundRow | None:
-        before, self.manifest = self.manifest, manifest
+        self.manifest = manifest
         self.finished = bool(manifest.finished)
-        if before is None or manifest.version <= before.version:
+        return self._on_version(manifest.version, now_s)
+
+    def _on_version(self, version: int, now_s: float) -> RoundRow | None:
+        """The row of the round that led to a version: told by its delta, or by its manifest if it comes whole."""
+        before, self._version = self._version, max(self._version, version)
+        if before == 0 or version <= before:
             self._tally.since_s = self._tally.since_s or now_s
             return None
         tally, self._tally = self._tally, Tally(since_s=now_s)
         down = sum(self._number(device, "bytes_model_down") for device in self._telemetry)
         row = RoundRow(
             round_num=self._round_num,
-            version=manifest.version,
+            version=version,
             accepted=tally.verdicts.get("accepted", 0),
             late=tally.verdicts.get("late", 0),
             stale=tally.verdicts.get("stale", 0),

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Schedule, Settings
+from coordinator.settings import Initial, LinkSettings, ModelSettings, RoundSettings, Schedule, Settings
 from edge_agents.rooms import Room, RoomSource, real_rooms, simulated_room
 from edge_agents.sources import Sample, Source
 
@@ -38,6 +38,8 @@ class Learning:
     schedule: Schedule = "cosine"
     first_bias: float = 0.0
     scratch_step: float = 0.05  # of the random start: the one that was best for it
+    top_p_down: float = 10.0  # percent
+    initial: Initial = "glorot"
     fedavg_passes: int = 1  # local passes; FedAvg gets as many steps in all as Tegu, in fewer rounds
 
 
@@ -75,6 +77,8 @@ def settings_of(
             inner_step_size=learning.inner_step_size,
             samples=samples or learning.samples,
             top_p=top_p,
+            top_p_down=learning.top_p_down,
+            initial=learning.initial,
         ),
         RoundSettings(
             rounds=rounds or learning.rounds,
@@ -227,15 +231,25 @@ TASKS = {
             "Is someone in the room?",
             "11 | dense 24 tanh | dense 16 tanh | dense 2 softmax",
             "balanced accuracy",
-            Learning(inner_step_size=0.04, samples=60, rounds=120, first_bias=1.0, scratch_step=0.08, fedavg_passes=5),
+            Learning(
+                inner_step_size=0.04,
+                samples=60,
+                rounds=120,
+                outer_step_size=4.0,
+                first_bias=1.0,
+                scratch_step=0.08,
+                fedavg_passes=5,
+            ),
             presence,
         ),
         Task(
             "sine",
             "A sine from a few points",
-            "1 | dense 32 tanh | dense 32 tanh | dense 1 linear",
+            "1 | dense 32 tanh | dense 32 tanh | dense 1 linear local",
             "mean squared error",
-            Learning(inner_step_size=0.05, samples=32, rounds=400, first_bias=1.0),
+            Learning(
+                inner_step_size=0.05, samples=32, rounds=400, outer_step_size=6.0, first_bias=1.0, initial="fan-in"
+            ),
             sine,
         ),
         Task(

@@ -120,7 +120,9 @@ def _how(study: Study, runs: Runs, command: str) -> str:
     folds = f", each with {study.folds} ways to leave data out" if study.folds > 1 else ""
     return (
         f"`{command}`: seeds {', '.join(map(str, seeds))}{folds}; {len(runs)} runs, "
-        f"{sum(run['seconds'] for run in runs) / 60:.0f} minutes of one core. {runs[0]['data']}\n"
+        f"{sum(run['seconds'] for run in runs) / 60:.0f} minutes of one core.\n\n"
+        + "\n".join(f"- {note}" for note in dict.fromkeys(run["data"] for run in runs if run["seed"] == seeds[0]))
+        + "\n"
     )
 
 
