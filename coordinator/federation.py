@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import time
+from binascii import crc32
 from collections.abc import Callable
 
 import numpy as np
@@ -16,15 +17,15 @@ import numpy as np
 from tegu import topics
 from tegu.model import Model
 from tegu.session import CHUNK_BYTES, MOST_BOOTS
-from tegu.wire import CODECS, WireError
+from tegu.wire import CODECS, F32, WireError
 from tegu.wire.messages import Ack, Manifest, Round, State
 from tegu.wire.update import decode_update, peek_key
 
 from . import sections
-from .aggregate import Weights, aggregate, limit_of, moved, norm, outer_step, scheduled
+from .aggregate import Weights, aggregate, limit_of, norm, outer_step, scheduled
 from .algorithms import algorithm_of
 from .checkpoint import Checkpoint
-from .encoding import encode_init, encode_update, top_p
+from .encoding import decode_init, encode_init, encode_update, on_grid, top_p
 from .rounds import Rounds
 from .settings import Settings
 
@@ -59,15 +60,17 @@ class Federation:
                 settings.model.seed, settings.model.first_bias, settings.model.initial == "fan-in"
             )
             self.initialization: Weights = np.frombuffer(first, dtype=np.float32).copy()
+            if settings.model.top_p_down:
+                self.initialization = on_grid(self.model, self.initialization, CODECS.index(settings.model.init_codec))
             self.rounds = Rounds(settings.rounds)
             self.algorithm_state = self._algorithm.init(self.model.shared_size)
-            self.published = self.initialization
+            self.published = self.initialization  # what devices hold
             self._save()
         else:
             self.initialization = kept.initialization
-            state = np.frombuffer(kept.algorithm_state).reshape(-1, self.model.shared_size)
-            fits = state.shape == self._algorithm.init(self.model.shared_size).shape
-            self.algorithm_state = state if fits else self._algorithm.init(self.model.shared_size)
+            fresh = self._algorithm.init(self.model.shared_size)
+            state = np.frombuffer(kept.algorithm_state)
+            self.algorithm_state = state.reshape(fresh.shape) if state.size == fresh.size else fresh
             self.published = kept.initialization if kept.published is None else kept.published
             self.rounds = Rounds(
                 settings.rounds, kept.version, kept.closed, kept.round_num, kept.turn, kept.last, kept.boots
@@ -77,7 +80,9 @@ class Federation:
         self.epoch = self.checkpoint.next_epoch()
         self._said = -1
         self._whole_version = 0  # the last one that was published whole, with a manifest
+        self._whole_before = 0  # the one before
         self._whole: Outgoing = []
+        self._cleared = not (settings.model.top_p_down or self.published is not self.initialization)
         self._deltas: dict[int, bytes] = {}  # by the version that they lead to: since the whole one before the last
 
     # --- in ---
@@ -229,7 +234,7 @@ class Federation:
     def _save_rows(self) -> None:
         r = self.rounds
         self.checkpoint.save_model(r.version, r.closed, r.round_num, r.turn, r.open is not None, self.initialization)
-        published = self.published if self.settings.model.top_p_down else None
+        published = None if self.published is self.initialization else self.published
         self.checkpoint.save_algorithm(self.algorithm_state.tobytes(), published)
 
     def _wall(self, moment_s: float) -> float:
@@ -240,12 +245,12 @@ class Federation:
 
     def retained(self) -> Outgoing:
         """All of it, after a connect: the last version that was published whole, the deltas, the round."""
-        fresh = not self._whole
-        if fresh:
+        if not self._whole:
             self._publish_whole()
         version = self.rounds.version
-        gone = range(max(1, version - 2 * WHOLE_EVERY), version + 1) if self.settings.model.top_p_down and fresh else ()
-        cleared = [self._delta(old, b"") for old in gone]  # of an earlier life
+        gone = () if self._cleared else range(max(1, version - 2 * WHOLE_EVERY), version + 1)
+        cleared = [self._delta(old, b"") for old in gone if old not in self._deltas]  # of an earlier life
+        self._cleared = True
         return [*cleared, *(self._delta(*kept) for kept in self._deltas.items()), *self._whole, *self.retained_round()]
 
     def _news(self) -> Outgoing:
@@ -267,8 +272,7 @@ class Federation:
         """Chunks, init, manifest; chunks of the version before the last are cleared."""
         told, version = self.settings.model, self.rounds.version
         site, name = self.settings.link.site, told.name
-        codec = CODECS.index("f32" if told.top_p_down else told.init_codec)  # deltas need the same bits everywhere
-        blob = encode_init(self.model, self.published, version, codec)
+        blob = self._encoded(version)
         pieces = [blob[at : at + CHUNK_BYTES] for at in range(0, len(blob), CHUNK_BYTES)]
         out: Outgoing = [(topics.chunk(site, name, version, i), piece, True) for i, piece in enumerate(pieces)]
         out.append((topics.model(site, name, "init"), blob, True))
@@ -277,9 +281,17 @@ class Federation:
         deltas = sum(self._whole_version < kept <= version for kept in self._deltas)
         manifest = self._manifest(len(blob), digest, version, step, self.rounds.finished, deltas)
         out.append((topics.model(site, name, "manifest"), manifest.encode(), True))
-        last = self._whole_version - 1 if told.top_p_down else version - 2
+        last = self._whole_before if told.top_p_down else version - 2
         out += [(topics.chunk(site, name, last, i), b"", True) for i in range(len(pieces)) if last > 0]
-        self._whole, self._whole_version = out, version
+        self._whole, self._whole_before, self._whole_version = out, self._whole_version, version
+
+    def _encoded(self, version: int) -> bytes:
+        """What devices hold. Deltas need the same bits everywhere, so then in float32, unless the codec loses nothing."""
+        told = self.settings.model
+        blob = encode_init(self.model, self.published, version, CODECS.index(told.init_codec))
+        if told.top_p_down and (decode_init(blob, self.model)[1] != self.published).any():
+            return encode_init(self.model, self.published, version, F32)
+        return blob
 
     def _next_published(self) -> bytes:
         """Bring what devices hold nearer to the initialization: by a sparse delta, which is returned, or wholly.
@@ -294,11 +306,13 @@ class Federation:
             [self.initialization[start:stop] - self.published[start:stop] for start, stop in self.model.shared]
         )
         indices = top_p(missing, 100.0 if self.rounds.finished else told.top_p_down)
-        delta = encode_update(self.model, missing, indices, CODECS.index(told.codec), self.rounds.version - 1)
+        base = crc32(self.published.tobytes())  # goes where an update has the boot number, see tegu.wire
+        delta = encode_update(self.model, missing, indices, CODECS.index(told.codec), self.rounds.version - 1, base)
         update = decode_update(delta, self.model, sections)
-        change = np.zeros(self.model.shared_size)
-        change[np.frombuffer(update.indices, dtype=f"u{update.indices.itemsize}")] = update.values
-        self.published = moved(self.model, self.published, change)
+        places = np.concatenate([np.arange(*run) for run in self.model.shared])
+        published = self.published.copy()  # only what the delta names is touched: 0.0 added to -0.0 would be other bits
+        published[places[np.asarray(update.indices)]] += np.asarray(update.values)
+        self.published = published
         return delta
 
     def retained_round(self) -> Outgoing:
@@ -324,9 +338,10 @@ class Federation:
         """The scheduled value of the open round; 0, which stands for the manifest's, if there is no schedule."""
         rules = self.settings.rounds
         start: float = getattr(rules, first)
-        return (
-            float(scheduled(getattr(rules, schedule), start, last, self.rounds.closed, rules.rounds)) if start else 0.0
-        )
+        if not start:
+            return 0.0
+        value = scheduled(getattr(rules, schedule), start, last, self.rounds.closed, rules.rounds)
+        return float(f"{value:.6g}")  # a round message is short
 
     def _manifest(self, size: int, sha256: str, version: int, step: float, finished: bool, deltas: int) -> Manifest:
         told = self.settings.model

@@ -82,6 +82,7 @@ class ModelSettings:
         _require(1 <= self.samples <= 1_000_000, "samples must be 1 to 1,000,000")
         _require(0 < self.top_p <= 100, "top_p must be above 0 and at most 100 percent")
         _require(0 <= self.top_p_down <= 100, "top_p_down must be 0 to 100 percent")
+        _require(not self.top_p_down or Model(self.spec).shared_size > 0, "top_p_down needs a layer that is shared")
         for name, kind in (("top_p_of", TopPOf), ("adapt", Adapting), ("initial", Initial)):
             _require(getattr(self, name) in get_args(kind), f"{name} must be one of {', '.join(get_args(kind))}")
         _require(0 <= self.rebuild < self.samples, "rebuild must leave at least one of the round's samples")

@@ -435,3 +435,16 @@ def test_the_arguments_are_left_as_they_were() -> None:
         encoding.encode_update(model, values, indices, codec)
         encoding.encode_init(model, values, 1, codec)
     assert (values.tobytes(), indices.tobytes()) == before
+
+
+@pytest.mark.parametrize("codec", [F32, F16, INT8])
+@pytest.mark.parametrize(
+    "spec", ["3 | dense 5 tanh | dense 2 softmax", "6x6x1 | conv 3 3x3 relu | maxpool 2x2 | dense 4 linear"]
+)
+def test_random_weights_can_be_moved_onto_what_a_codec_carries_to_the_bit(spec: str, codec: int) -> None:
+    model = Model(spec)
+    for seed in range(20):
+        first = np.frombuffer(model.initial(seed, 0.5), dtype=np.float32)
+        near = encoding.on_grid(model, first, codec)
+        assert (encoding.decode_init(encoding.encode_init(model, near, 1, codec), model)[1] == near).all()
+        assert np.abs(near - first).max() <= (0 if codec == F32 else 0.02)

@@ -7,6 +7,8 @@ of 0.5 moves w by -0.5 x 1 x 2 = -1 and b by -0.5 x 1 = -0.5: the delta is (-1, 
 import hashlib
 import json
 from array import array
+from binascii import crc32
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from tegu.session import CHUNK_BYTES, RESEND_S, Session
 from tegu.wire import CODECS
 from tegu.wire.initialization import encode_init
 from tegu.wire.messages import Ack, Manifest, Round, State
-from tegu.wire.update import Update, decode_update
+from tegu.wire.update import Update, decode_update, encode_update
 
 ONE = Model("1 | dense 1 linear")
 WIDE = Model("300 | dense 2 linear")  # 602 weights: 2,416 bytes and a header as float32, three chunks
@@ -60,8 +62,26 @@ def ack(result: str, sequence: int, boot: int = 1, version: int = 1) -> bytes:
     return Ack(result=result, boot=boot, sequence=sequence, version=version).encode()
 
 
+class Stamping(Session):
+    """A session that gets every delta with the checksum of the very weights that it holds.
+
+    Most tests of deltas are about something else; a coordinator would compute it from what it published before.
+    """
+
+    def received(self, topic: str, payload: bytes) -> list[tuple[Any, ...]]:
+        if "/delta/" in topic and self.model is not None and self._base is not None:
+            with suppress(ValueError):
+                told = decode_update(payload, self.model)
+                whole = array("f", bytes(4 * self.model.shared_size))
+                for place, value in zip(told.indices, told.values, strict=True):
+                    whole[place] = value
+                stamp = crc32(self._base.tobytes())
+                payload = bytes(encode_update(self.model, whole, told.indices, told.codec, told.version, stamp))
+        return super().received(topic, payload)
+
+
 def a_session(**options: Any) -> Session:
-    return Session("home", "a", "m", options.pop("boot", 1), **options)
+    return Stamping("home", "a", "m", options.pop("boot", 1), **options)
 
 
 def given(session: Session, version: int, weights: list[float], **changes: Any) -> Session:
@@ -670,3 +690,443 @@ def test_codecs_are_told_by_name() -> None:
     for codec in CODECS:
         session = given(a_session(), 1, [1.0, 0.0], codec=codec)
         assert sent(session.sample(*SAMPLE)).codec == CODECS.index(codec)
+
+
+# --- sparse deltas between versions ---
+
+
+def delta(version: int, values: dict[int, float], model: Model = ONE, base: int | None = None) -> tuple[str, bytes]:
+    """(topic, payload) of what leads to a version."""
+    whole = array("f", [values.get(i, 0.0) for i in range(model.shared_size)])
+    before = version - 1 if base is None else base
+    payload = encode_update(model, whole, array("H", sorted(values)), CODECS.index("f32"), before)
+    return topics.delta("home", "m", version), bytes(payload)
+
+
+def pull(session: Session, effects: list[tuple[Any, ...]], retained: dict[str, bytes]) -> list[str]:
+    """Give it what it subscribes to, if that is there, until it asks for nothing more; the last words of what it got."""
+    got = []
+    waiting = [effect[1] for effect in effects if effect[0] == "subscribe"]
+    while waiting:
+        topic = waiting.pop(0)
+        if topic not in retained:
+            continue
+        got.append(topic.split("/model/m/")[-1])
+        waiting += [effect[1] for effect in session.received(topic, retained[topic]) if effect[0] == "subscribe"]
+    return got
+
+
+def growing(version: int) -> list[float]:
+    """A version's weights when every delta adds 1 to the bias."""
+    return [1.0, version - 1.0]
+
+
+def base_of(session: Session) -> list[float]:
+    assert session._base is not None
+    return session._base.tolist()
+
+
+def at_version_1(**options: Any) -> Session:
+    """A session that has version 1, and nothing to do."""
+    session = a_session(**options)
+    blob = initialization(growing(1), 1)
+    pull(session, session.received(MANIFEST, manifest(blob, 1)), {INIT: blob, topics.chunk("home", "m", 1, 0): blob})
+    assert session.version == 1
+    return session
+
+
+def test_a_round_brings_the_delta_that_leads_to_its_version() -> None:
+    session = at_version_1()
+    topic, payload = delta(2, {0: 0.5})
+    assert session.received(ROUND, a_round(2, 2)) == [("subscribe", topic)]
+    assert session.received(topic, payload) == [("unsubscribe", topic)]
+    assert (session.version, session.learning, base_of(session)) == (2, True, [1.5, 0.0])
+    update = sent(session.sample(*SAMPLE))  # predicts 3, which is 2 too much
+    assert (update.key(), entries(update)) == ((2, 1, 1), {0: -2.0})
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("lag", "whole"), [(1, 0), (31, 0), (32, 0), (33, 0), (63, 0), (64, 65), (65, 65), (95, 65), (96, 97)]
+)
+@pytest.mark.parametrize("round_first", [False, True])
+def test_who_was_away_takes_the_deltas_or_what_is_whole_and_the_deltas_after_it(
+    lag: int, whole: int, chunked: bool, round_first: bool
+) -> None:
+    """Whole are 1, 33, 65, 97, each with the deltas since the one before it."""
+    now = 1 + lag
+    newest = 1 + lag // 32 * 32
+    kept = range(max(1, newest - 32) + 1, now + 1)
+    blob = initialization(growing(newest), newest)
+    retained = dict(delta(version, {1: 1.0}) for version in kept)
+    retained |= {INIT: blob, topics.chunk("home", "m", newest, 0): blob}
+    news = [(MANIFEST, manifest(blob, newest, deltas=min(32, newest - 1))), (ROUND, a_round(now, now))]
+    session = at_version_1(chunked=chunked)
+    session.connected()
+    got = [
+        what
+        for message in (news[::-1] if round_first else news)
+        for what in pull(session, session.received(*message), retained)
+    ]
+    assert (session.version, session.learning, base_of(session)) == (now, True, growing(now))
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == growing(now)
+    first = [f"chunk/{whole}/0" if chunked else "init"] if whole else []
+    assert got == first + [f"delta/{version}" for version in range(max(1, whole) + 1, now + 1)]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_after_a_reconnect_the_round_may_come_before_the_manifest_that_says_that_there_are_no_deltas(
+    chunked: bool,
+) -> None:
+    session = at_version_1(chunked=chunked)
+    session.connected()
+    session.received(ROUND, a_round(2, 2))
+    blob = initialization([3.0, 0.0], 2)
+    retained = {INIT: blob, topics.chunk("home", "m", 2, 0): blob}
+    assert pull(session, session.received(MANIFEST, manifest(blob, 2)), retained) != []
+    assert (session.version, session.learning, base_of(session)) == (2, True, [3.0, 0.0])
+
+
+def test_a_delta_that_comes_twice_counts_once() -> None:
+    session = at_version_1()
+    session.received(ROUND, a_round(3, 3))
+    for _ in range(3):
+        session.received(*delta(2, {1: 1.0}))
+    assert (session.version, session.bad, base_of(session)) == (2, 0, growing(2))
+    session.received(*delta(3, {1: 1.0}))
+    session.received(*delta(3, {1: 1.0}))
+    session.received(*delta(2, {1: 1.0}))
+    assert (session.version, session.learning, base_of(session)) == (3, True, growing(3))
+
+
+def test_a_delta_of_a_later_version_is_left_and_one_from_another_base_is_bad() -> None:
+    session = at_version_1()
+    session.received(ROUND, a_round(3, 3))
+    assert session.received(*delta(3, {1: 1.0})) == []
+    assert session.bad == 0
+    assert session.received(*delta(2, {1: 1.0}, base=2)) == []
+    assert (session.version, session.bad, base_of(session)) == (1, 1, growing(1))
+
+
+def test_bytes_that_are_no_delta_change_nothing() -> None:
+    session = at_version_1()
+    session.received(ROUND, a_round(2, 2))
+    topic, payload = delta(2, {0: 1.0, 1: 1.0})
+    other_model = delta(2, {0: 1.0}, Model("2 | dense 1 linear"))[1]
+    not_finite = bytearray(payload)
+    not_finite[-8:-4] = b"\x00\x00\x80\x7f"
+    not_finite[-4:] = crc32(not_finite[:-4]).to_bytes(4, "little")
+    spoilt = [payload[:-1], payload + b"\0", b"\0", b"{}", other_model, bytes(not_finite)]
+    spoilt += [payload[:i] + bytes([payload[i] ^ 0x10]) + payload[i + 1 :] for i in range(len(payload))]
+    for wrong in spoilt:
+        assert session.received(topic, wrong) == []
+    assert session.bad == len(spoilt)
+    for elsewhere in ("delta/02", "delta/2/0", "delta/", "delta", "delta/x"):
+        assert session.received(topics.model("home", "m", elsewhere), payload) == []
+    assert (session.version, base_of(session)) == (1, growing(1))
+    session.received(topic, payload)
+    assert (session.version, base_of(session)) == (2, [2.0, 1.0])
+
+
+def test_a_delta_before_there_is_an_initialization_is_nothing() -> None:
+    session = a_session()
+    assert session.received(*delta(1, {0: 1.0})) == []
+    session.received(MANIFEST, manifest(initialization(growing(1), 1), 1))
+    assert session.received(*delta(1, {0: 1.0})) == []
+    assert (session.version, session.bad) == (0, 0)
+
+
+def stamped(version: int, base: list[float]) -> tuple[str, bytes]:
+    """A delta that adds 1 to the bias, of a coordinator that published `base` before."""
+    whole, stamp = array("f", [0.0, 1.0]), crc32(array("f", base).tobytes())
+    payload = encode_update(ONE, whole, array("H", [1]), CODECS.index("f32"), version - 1, stamp)
+    return topics.delta("home", "m", version), bytes(payload)
+
+
+def test_a_delta_of_other_weights_under_the_same_version_sends_the_device_for_the_whole_with_the_next_round() -> None:
+    session = Session("home", "a", "m", 1)
+    blob = initialization(growing(1), 1)
+    pull(session, session.received(MANIFEST, manifest(blob, 1)), {INIT: blob})
+    session.received(ROUND, a_round(2, 2))
+    topic, payload = stamped(2, growing(1))
+    session.received(topic, payload)
+    assert (session.version, base_of(session)) == (2, growing(2))
+    # a coordinator that was put back to an older checkpoint has another version 2, and says how it goes on from there
+    session.received(ROUND, a_round(3, 3))
+    topic, payload = stamped(3, [7.0, 7.0])
+    assert session.received(topic, payload) == [("unsubscribe", topic)]
+    assert (session.version, session.bad) == (0, 0)
+    assert session.received(ROUND, a_round(4, 4)) == [("subscribe", INIT)]
+    session.received(INIT, blob)
+    assert (session.version, base_of(session)) == (1, growing(1))
+
+
+def test_deltas_are_of_the_shared_layers_alone() -> None:
+    model = Model("1 | dense 1 linear local | dense 1 linear")
+    session = a_session()
+    blob = initialization([1.0, 2.0, 3.0, 4.0], 1, model)
+    session.received(MANIFEST, manifest(blob, 1, model))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(2, 2))
+    session.received(*delta(2, {0: 10.0, 1: 20.0}, model))
+    assert base_of(session) == [1.0, 2.0, 13.0, 24.0]
+
+
+def test_a_device_that_is_not_in_the_round_leaves_the_new_version_where_it_is() -> None:
+    session = at_version_1()
+    for version in (2, 33, 34, 65):
+        blob = initialization(growing(version), version)
+        assert session.received(MANIFEST, manifest(blob, version)) == []
+        assert session.received(ROUND, a_round(version, version, invited="b")) == []
+    assert session.received(ROUND, b"") == []
+    assert (session.version, session.bad) == (1, 0)
+    blob = initialization(growing(65), 65)
+    assert session.received(ROUND, a_round(66, 65, invited="a")) == [("subscribe", INIT)]
+    session.received(INIT, blob)
+    assert (session.version, session.learning) == (65, True)
+
+
+@pytest.mark.parametrize("join_percent", [38.37, 38.38])
+def test_who_is_not_drawn_fetches_nothing(join_percent: float) -> None:  # of "a 1", see above
+    session = at_version_1()
+    drawn = join_percent == 38.38
+    asked = [("subscribe", topics.delta("home", "m", 2))] if drawn else []
+    assert session.received(ROUND, a_round(1, 2, join_percent=join_percent)) == asked
+
+
+def test_a_device_that_is_in_no_round_has_an_initialization_nevertheless() -> None:
+    session = a_session()
+    session.received(ROUND, a_round(40, 40, invited="b"))
+    blob = initialization(growing(33), 33)
+    assert session.received(MANIFEST, manifest(blob, 33, deltas=32)) == [("subscribe", INIT)]
+    assert session.received(INIT, blob) == [("unsubscribe", INIT)]
+    assert (session.version, session.learning) == (33, False)
+
+
+def test_a_new_device_takes_what_is_whole_and_then_the_deltas_of_its_round() -> None:
+    session = a_session()
+    blob = initialization(growing(33), 33)
+    retained = {INIT: blob} | dict(delta(version, {1: 1.0}) for version in range(2, 37))
+    session.received(ROUND, a_round(36, 36))
+    got = pull(session, session.received(MANIFEST, manifest(blob, 33, deltas=32)), retained)
+    assert got == ["init", "delta/34", "delta/35", "delta/36"]
+    assert (session.version, session.learning, base_of(session)) == (36, True, growing(36))
+
+
+@pytest.mark.parametrize(("deltas", "way"), [(3, ["delta/2", "delta/3", "delta/4"]), (2, ["init"]), (0, ["init"])])
+def test_the_last_version_is_for_everybody(deltas: int, way: list[str]) -> None:
+    session = at_version_1()
+    blob = initialization(growing(4), 4)
+    retained = {INIT: blob} | dict(delta(version, {1: 1.0}) for version in (2, 3, 4))
+    told = manifest(blob, 4, deltas=deltas, finished=1)
+    assert pull(session, session.received(MANIFEST, told), retained) == way
+    assert (session.version, base_of(session)) == (4, growing(4))
+    assert weights_of(session) == growing(4)  # which is what the room uses
+    assert session.received(MANIFEST, told) == []
+    assert [effect[1] for effect in session.connected() if effect[1] == INIT] == []
+
+
+def test_deltas_that_went_with_a_coordinator_are_replaced_by_what_is_whole() -> None:
+    """The last version is told again, by a coordinator that has no deltas any more."""
+    session = at_version_1()
+    blob = initialization(growing(4), 4)
+    session.received(MANIFEST, manifest(blob, 4, deltas=3, finished=1))
+    session.received(*delta(2, {1: 1.0}))
+    topic = topics.delta("home", "m", 3)
+    assert session.connected()[-1] == ("subscribe", topic)
+    assert session.received(topic, b"") == []  # cleared
+    assert session.received(MANIFEST, manifest(blob, 4, finished=1)) == [("subscribe", INIT)]
+    session.received(INIT, blob)
+    assert (session.version, session.bad, base_of(session)) == (4, 0, growing(4))
+
+
+def test_the_one_delta_that_went_with_a_coordinator_is_replaced_by_what_is_whole() -> None:
+    session = at_version_1()
+    assert session.received(ROUND, a_round(2, 2)) == [("subscribe", topics.delta("home", "m", 2))]
+    blob = initialization(growing(2), 2)
+    assert session.received(MANIFEST, manifest(blob, 2)) == [("subscribe", INIT)]
+    session.received(INIT, blob)
+    assert (session.version, session.learning) == (2, True)
+
+
+def test_a_link_that_breaks_within_the_deltas_goes_on_where_it_was() -> None:
+    session = at_version_1()
+    session.received(ROUND, a_round(4, 4))
+    session.received(*delta(2, {1: 1.0}))
+    retained = dict(delta(version, {1: 1.0}) for version in (2, 3, 4))
+    assert pull(session, session.connected(), retained) == ["delta/3", "delta/4"]
+    assert (session.version, session.learning, base_of(session)) == (4, True, growing(4))
+
+
+def test_an_empty_chunk_is_not_the_end_of_a_download() -> None:
+    session = a_session(chunked=True)
+    blob = initialization([1.0] * 602, 1, WIDE)
+    session.received(MANIFEST, manifest(blob, 1, WIDE))
+    topic = [topics.chunk("home", "m", 1, i) for i in range(3)]
+    session.received(topic[0], blob[:CHUNK_BYTES])
+    assert session.received(topic[1], b"") == []  # cleared, and published again
+    for i in (1, 2):
+        session.received(topic[i], blob[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES])
+    assert session.version == 1
+
+
+def test_what_was_learned_when_a_delta_came_joins_the_residual_and_counts_once() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], samples=2, top_p=100.0)
+    assert session.sample(*SAMPLE) == []  # (-1, -0.5)
+    session.received(ROUND, a_round(2, 2))
+    assert session.learning
+    session.received(*delta(2, {1: 0.5}))
+    assert (session.learning, session.learned, base_of(session)) == (True, 1, [1.0, 0.5])
+    update = sent(session.sample([2.0], [2.0]))  # predicts 2.5: (-0.5, -0.25)
+    assert (update.key(), update.samples, entries(update)) == ((2, 1, 1), 2, {0: -1.5, 1: -0.75})
+    session.received(ACK, ack("accepted", 1, version=2))
+    session.received(ROUND, a_round(3, 3))
+    session.received(*delta(3, {1: -0.5}))
+    session.sample([2.0], [2.0])
+    assert entries(sent(session.sample([2.0], [2.0]))) == {}
+
+
+@pytest.mark.parametrize(("result", "left"), [("accepted", {1: -0.5}), ("late", {0: -1.0, 1: -0.5})])
+def test_an_update_that_waits_while_a_delta_comes_is_taken_off_the_residual_when_it_is_accepted(
+    result: str, left: dict[int, float]
+) -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ROUND, a_round(2, 2, top_p=100.0))
+    session.received(*delta(2, {0: 1.0}))
+    assert (session.version, session.learning) == (2, False)
+    session.received(ACK, ack(result, 1, version=2))
+    assert session.learning
+    assert entries(sent(session.sample([2.0], [4.0]))) == left  # what w = 2 predicts
+
+
+def test_a_residual_older_than_its_limit_is_dropped_on_the_way_through_the_deltas() -> None:
+    for lag, left in ((64, {0: -1.0, 1: -0.5}), (65, {})):
+        session = given(a_session(), 1, [1.0, 0.0])
+        session.sample(*SAMPLE)
+        session.received(ACK, ack("late", 1))
+        retained = dict(delta(version, {}) for version in range(2, 67))
+        now = 1 + lag
+        pull(session, session.received(ROUND, a_round(now, now, top_p=100.0)), retained)
+        assert session.version == now
+        assert entries(sent(session.sample([2.0], [2.0]))) == left
+
+
+def test_weights_that_are_forgotten_learn_nothing_more() -> None:
+    """Other weights under the same version are on their way; meanwhile a sample would make those in hand diverge."""
+    session = given(a_session(), 1, [1e30, 0.0], inner_step_size=1.0)
+    session.received(MANIFEST, manifest(initialization([1.0, 0.0], 1), 1))
+    assert session.sample([1e15], [0.0]) == []
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == array("f", [1e30, 0.0]).tolist()
+
+
+# --- what else a manifest and a round can ask for ---
+
+TWO = Model("1 | dense 1 linear | dense 1 linear local")  # x -> w x + b shared -> v y + c local, from 1, 0, 1, 0
+
+
+def with_a_local_layer(opened: bytes = b"", **changes: Any) -> Session:
+    session = a_session()
+    blob = initialization([1.0, 0.0, 1.0, 0.0], 1, TWO)
+    session.received(MANIFEST, manifest(blob, 1, TWO, top_p=100.0, **changes))
+    session.received(INIT, blob)
+    session.received(ROUND, opened)
+    return session
+
+
+def weights_of(session: Session) -> list[float]:
+    assert session.learner is not None
+    return session.learner.weights.tolist()
+
+
+def test_rebuilding_comes_before_the_shared_layers_learn() -> None:
+    session = with_a_local_layer(a_round(1, 1), samples=2, rebuild=1)
+    assert session.sample([2.0], [1.5]) == []  # 0.5 too much: v - 0.5 x 0.5 x 2, c - 0.5 x 0.5
+    assert weights_of(session) == [1.0, 0.0, 0.5, -0.25]
+    ((_, _, payload, _, _),) = session.sample([2.0], [-0.25])  # predicts 0.75; through v the shared layer sees 0.5
+    assert weights_of(session) == [0.5, -0.25, 0.5, -0.25]
+    assert entries(decode_update(payload, TWO)) == {0: -0.5, 1: -0.25}
+
+
+def test_a_version_that_comes_meanwhile_is_rebuilt_on_from_the_beginning() -> None:
+    session = with_a_local_layer(a_round(1, 1), samples=3, rebuild=1)
+    session.sample([2.0], [1.5])
+    session.sample([2.0], [-0.25])  # as above: the shared layer has learned (-0.5, -0.25)
+    session.received(ROUND, a_round(2, 2))
+    session.received(*delta(2, {1: 1.0}, TWO))
+    assert (session.learning, session.learned) == (True, 0)
+    assert weights_of(session) == [1.0, 1.0, 1.0, 0.0]
+    assert session.sample([2.0], [3.0]) == []  # what is predicted
+    assert session.sample([2.0], [3.0]) == []
+    ((_, _, payload, _, _),) = session.sample([2.0], [3.0])
+    update = decode_update(payload, TWO)
+    assert (update.samples, entries(update)) == (3, {0: -0.5, 1: -0.25})
+
+
+def test_outside_of_the_rounds_the_local_layers_alone_may_learn() -> None:
+    session = with_a_local_layer(adapt="local")
+    session.sample([2.0], [1.5])
+    assert weights_of(session) == [1.0, 0.0, 0.5, -0.25]
+    session.received(ROUND, a_round(1, 1))
+    assert weights_of(session) == [1.0, 0.0, 1.0, 0.0]
+    session.sample([2.0], [1.0])  # in the round all learn: as test_local_layers_are_neither_sent_nor_kept
+    assert weights_of(session) == [0.0, -0.5, 0.0, -0.5]
+    session.sample([2.0], [0.5])  # 1 too little, x of the local layer is -0.5: v - 0.25, c + 0.5
+    assert weights_of(session) == [0.0, -0.5, -0.25, 0.0]
+
+
+def test_a_share_of_each_tensor_takes_the_bias_too() -> None:
+    assert entries(sent(given(a_session(), 1, [1.0, 0.0], by_tensor=1).sample(*SAMPLE))) == {0: -1.0, 1: -0.5}
+    assert entries(sent(given(a_session(), 1, [1.0, 0.0]).sample(*SAMPLE))) == {0: -1.0}
+
+
+@pytest.mark.parametrize("result", ["accepted", "late"])
+def test_without_a_residual_what_was_left_out_is_forgotten(result: str) -> None:
+    session = given(a_session(), 1, [1.0, 0.0], residual=0)
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0}
+    session.received(ACK, ack(result, 1))
+    given(session, 2, [1.0, 0.0], residual=0, top_p=100.0)
+    assert entries(sent(session.sample([2.0], [2.0]))) == {}
+
+
+def test_without_a_residual_what_was_learned_when_a_delta_came_still_counts() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], samples=2, top_p=100.0, residual=0)
+    session.sample(*SAMPLE)  # (-1, -0.5)
+    session.received(ROUND, a_round(2, 2))
+    session.received(*delta(2, {1: 0.5}))
+    update = sent(session.sample([2.0], [2.0]))  # (-0.5, -0.25), as above
+    assert (update.samples, entries(update)) == (2, {0: -1.5, 1: -0.75})
+
+
+def test_a_round_has_its_own_step() -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    session.received(MANIFEST, manifest(blob, 1, top_p=100.0))
+    session.received(INIT, blob)
+    session.received(ROUND, a_round(1, 1, inner_step_size=0.25))
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -0.5, 1: -0.25}
+    session.sample([0.0], [0.75])  # outside of it the manifest's, 0.5: b is 1 too small
+    assert weights_of(session) == [0.5, 0.25]
+    session.received(ACK, ack("accepted", 1))
+    session.received(ROUND, a_round(2, 2))
+    session.received(*delta(2, {}))
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0, 1: -0.5}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rebuild": 1}, {"rebuild": 2}, {"adapt": "shared"}, {"deltas": -1}, {"by_tensor": "yes"}]
+)
+def test_a_manifest_that_asks_for_what_there_is_not_is_bad(wrong: dict[str, Any]) -> None:
+    session = a_session()
+    blob = initialization([1.0, 0.0], 1)
+    assert session.received(MANIFEST, manifest(blob, 1, **wrong)) == []
+    assert (session.manifest, session.bad) == (None, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"inner_step_size": 1.5}, {"inner_step_size": -0.1}, {"top_p": 101.0}])
+def test_a_round_out_of_range_is_bad_and_changes_nothing(wrong: dict[str, Any]) -> None:
+    session = at_version_1()
+    assert session.received(ROUND, a_round(1, 1, **wrong)) == []
+    assert (session.bad, session.learning) == (1, False)

@@ -106,7 +106,9 @@ def _needed(folder: Path | None, data: str) -> Path:
 CONSTANT: Changes = {"schedule": "constant", "outer_step_size": 1.0}
 
 
-def federated(passes: int, batch: int, inner: float, adapt: float, outer: float) -> dict[str, Recipe]:
+def federated(
+    passes: int, batch: int, inner: float, adapt: float, outer: float, adam: float = 0.005
+) -> dict[str, Recipe]:
     """The baselines that go several times through a round's samples, and those of one gradient; dense float32 both ways."""
     several: Changes = {**DENSE, "passes": passes, "batch": batch, "inner_step_size": inner}
     return {
@@ -116,7 +118,7 @@ def federated(passes: int, batch: int, inner: float, adapt: float, outer: float)
         "fedavgm": Recipe(
             "FedAvg, server momentum", several, {"algorithm": "fedavgm", "outer_step_size": outer / 10}, adapt
         ),
-        "fedadam": Recipe("FedAdam", several, {"algorithm": "fedadam", "outer_step_size": 0.005}, adapt),
+        "fedadam": Recipe("FedAdam", several, {"algorithm": "fedadam", "outer_step_size": adam}, adapt),
     }
 
 
@@ -167,8 +169,8 @@ SINE = Study(
             {**DENSE, "inner_step_size": 0.04},
             {"algorithm": "tinyreptile", "outer_step_size": 1.0, "rounds": 10_000},
         ),
-        **federated(passes=2, batch=4, inner=0.1, adapt=0.05, outer=2.0),
-        **one_gradient(inner=0.05, query=32, outer=8.0),
+        **federated(passes=2, batch=4, inner=0.1, adapt=0.05, outer=2.0, adam=0.02),
+        **one_gradient(inner=0.05, query=32, outer=5.0),
         **alone(pooled_steps=320_000),
     },
     target_samples=32,
@@ -196,7 +198,7 @@ PRESENCE = Study(
             "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.5, "rounds": 1000}
         ),
         **federated(passes=4, batch=10, inner=0.1, adapt=0.04, outer=1.0),
-        **one_gradient(inner=0.04, query=20, outer=8.0),
+        **one_gradient(inner=0.04, query=20, outer=2.0),
         **alone(pooled_steps=72_000),
     },
     target_samples=8,
@@ -212,15 +214,15 @@ CHARACTERS = Study(
     model=ModelSettings(
         "characters", "196 | dense 64 tanh | dense 64 tanh | dense 5 softmax", inner_step_size=0.03, samples=25
     ),
-    rounds=RoundSettings(rounds=400, quorum=10, schedule="cosine", outer_step_size=0.4),
+    rounds=RoundSettings(rounds=250, quorum=10, schedule="cosine", outer_step_size=0.4),
     recipes={
         "tinymetafed": Recipe("TinyMetaFed", {"top_p": 3.0, "top_p_down": 3.0}),
         "tinyreptile": Recipe(
-            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 1500}
+            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 1200}
         ),
         **federated(passes=4, batch=5, inner=0.05, adapt=0.03, outer=0.4),
         **one_gradient(inner=0.03, query=25, outer=8.0),
-        **alone(pooled_steps=100_000),
+        **alone(pooled_steps=62_500),
     },
     target_samples=5,
     target=0.76,
@@ -233,14 +235,14 @@ RAW_CHARACTERS = replace(
     title="Handwritten characters, 5-way, raw pixels",
     make=make_raw_characters,
     model=replace(CHARACTERS.model, inner_step_size=0.05),
-    rounds=replace(CHARACTERS.rounds, rounds=1200, outer_step_size=1.0),
+    rounds=replace(CHARACTERS.rounds, rounds=600, outer_step_size=1.0),
     recipes={
         "tinymetafed": Recipe("TinyMetaFed", {"top_p": 3.0, "top_p_down": 3.0}),
         "tinyreptile": Recipe(
-            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 3000}
+            "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 2000}
         ),
         "reptile": federated(passes=4, batch=5, inner=0.1, adapt=0.05, outer=1.0)["reptile"],
-        **alone(pooled_steps=300_000),
+        **alone(pooled_steps=150_000),
     },
     target=0.52,
 )
@@ -251,9 +253,9 @@ KEYWORDS = Study(
     make=make_keywords,
     data="keywords",
     model=ModelSettings("keywords", "260 | dense 64 tanh | dense 10 softmax", inner_step_size=0.03, samples=30),
-    rounds=RoundSettings(rounds=300, quorum=10, schedule="cosine", outer_step_size=1.0),
+    rounds=RoundSettings(rounds=300, quorum=10, schedule="cosine", outer_step_size=2.0),
     recipes={
-        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 5.0, "top_p_down": 5.0}),
+        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 10.0, "top_p_down": 10.0}),
         "tinyreptile": Recipe(
             "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.5, "rounds": 900}
         ),
@@ -273,7 +275,7 @@ RANDOM_KEYWORDS = replace(
     title="Spoken digits, five of them under random labels",
     make=make_keywords_random,
     model=replace(KEYWORDS.model, spec="260 | dense 64 tanh | dense 5 softmax", inner_step_size=0.05, samples=25),
-    rounds=replace(KEYWORDS.rounds, rounds=700),
+    rounds=replace(KEYWORDS.rounds, rounds=700, outer_step_size=1.0),
     recipes={
         "tinymetafed": Recipe("TinyMetaFed", {"top_p": 5.0, "top_p_down": 5.0}),
         "tinyreptile": Recipe(

@@ -77,7 +77,7 @@ class Session:
         self._tried = 0  # the round in which it last began to learn
         self._top_p = 0.0  # percent, of the round in which it learns
         self._step = 0.0  # inner step size of that round
-        self._asked = 0  # the version that is on its way
+        self._asked = 0  # the version that is on its way; below zero: as a delta
         self._kept_at = 0  # version at which something of this device was last accepted
         self._refused = False
         self._sequence = 0
@@ -144,7 +144,7 @@ class Session:
 
         ValueError if the sample is bad; nothing has changed then.
         """
-        if self.learner is None or self.manifest is None:
+        if self.learner is None or self.manifest is None or self._base is None:
             return []
         self._set_learner(self.learner, self.manifest)
         try:
@@ -224,7 +224,7 @@ class Session:
         if self.manifest is not None and manifest.version == self.manifest.version:
             if manifest.sha256 == self.manifest.sha256:
                 self.manifest = manifest
-                return []
+                return self._fetch()  # its deltas may be gone
             self._forget()  # a coordinator that began anew: other weights under the same number
         if self.free_heap_bytes and manifest.heap_bytes > self.free_heap_bytes:
             why = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
@@ -265,9 +265,10 @@ class Session:
             return []
         whole = self.version == 0 or self.version + told.deltas < told.version
         wanted: int = told.version if whole else self.version + 1
-        if self._asked == wanted:
+        asked = wanted if whole else -wanted
+        if self._asked == asked:
             return []
-        self._asked = wanted
+        self._asked = asked
         if not whole:
             return [("subscribe", topics.delta(self.site, self.model_name, wanted))]
         if not self.chunked:
@@ -276,7 +277,7 @@ class Session:
         return [("subscribe", topics.chunk(self.site, self.model_name, wanted, 0))]
 
     def _on_chunk(self, topic: str, payload: bytes) -> "Effects":
-        if self.manifest is None or self._pieces is None:
+        if self.manifest is None or self._pieces is None or not payload:
             return []
         at = len(self._pieces) // CHUNK_BYTES
         if topic != topics.chunk(self.site, self.model_name, self.manifest.version, at):
@@ -305,13 +306,16 @@ class Session:
 
     def _on_delta(self, topic: str, payload: bytes) -> "Effects":
         """What changed from the version in hand to the next one."""
-        if self.model is None or self._base is None:
+        if self.model is None or self._base is None or not payload:
             return []
         if topic != topics.delta(self.site, self.model_name, self.version + 1):
             return []
         change = decode_update(payload, self.model)
         if change.version != self.version:
             raise WireError("version: not the one before its topic's")
+        if change.boot != crc32(self._base) & 0xFFFFFFFF:  # the coordinator was put back to an older checkpoint
+            self._forget()  # the whole is asked for with the next round, not at once: this cannot go in circles
+            return [("unsubscribe", topic)]
         self._settle(self.version + 1)
         add(self.model.shared, self._base, change.indices, change.values)
         self._restart()
@@ -357,6 +361,8 @@ class Session:
         if r.round_num == self._tried or not self._is_in(r):
             return []
         self._restart()
+        if not self.manifest.residual and not self.learned:
+            self._drop_residual()
         self.learning = True
         self._tried = r.round_num
         self._top_p = r.top_p or self.manifest.top_p
@@ -391,17 +397,17 @@ class Session:
         self.learning = False
         self.learned = 0
         self.diverged += 1
+        self._drop_residual()
+        self._restart()
+
+    def _drop_residual(self) -> None:
         if self._residual is not None:
             for at in range(len(self._residual)):
                 self._residual[at] = 0.0
-        self._restart()
 
     def _finish(self) -> "Effects":
         assert self.model is not None and self.manifest is not None and self._residual is not None
         self.learning = False
-        if not self.manifest.residual:
-            for at in range(len(self._residual)):
-                self._residual[at] = 0.0
         if not self._keep():
             return []
         if self.manifest.by_tensor:

@@ -34,6 +34,9 @@ largest / 127. A value becomes the nearest multiple of the scale, half-way the o
 zero are not sent. With no entries the scale is the smallest bfloat16 above zero and the least magnitude 127. The float
 codecs send every entry, zeros too; a value beyond 65504 is sent in float16 as 65504.
 
+DELTA: what changed between two versions of the initialization, as an UPDATE. Version is the older one, the boot number is the
+CRC-32 of all its weights as float32, sequence and samples are 0.
+
 INITIALIZATION: all the parameters of a version.
 
     1      format (1) in the high half, value codec in the low half
