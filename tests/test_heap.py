@@ -14,7 +14,7 @@ from tests.parts import find_micropython, find_mpy_cross, needs
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parent / "mcu_firmware" / "lib"
-BOARD_WORDS = 2  # a 64-bit build takes this many times a board's bytes for the same objects
+BOARD_BYTES = 1.72  # bytes of heap on this 64-bit build for one of a 32-bit one, measured: 27,552 against 16,016
 LEAST_BYTES_BEYOND_OUTPUT = 1024  # goal: encoding 1,153 parameters, P = 10 %
 IMPORT_BYTES = 16 * 1024  # goal: the shared library in place in a board's flash
 
@@ -105,4 +105,4 @@ def test_the_import_of_mpy_files_is_recorded(tmp_path: Path) -> None:
 def test_the_import_in_place_takes_at_most_16_kib_on_a_board(tmp_path: Path) -> None:
     image = tmp_path / "library.romfs"
     image.write_bytes(romfs(compiled(tmp_path / "lib")))
-    assert micropython("of_import.py", str(image))["import_bytes"] <= BOARD_WORDS * IMPORT_BYTES
+    assert micropython("of_import.py", str(image))["import_bytes"] <= BOARD_BYTES * IMPORT_BYTES
