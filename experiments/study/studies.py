@@ -197,7 +197,7 @@ PRESENCE = Study(
         "tinyreptile": Recipe(
             "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.5, "rounds": 1000}
         ),
-        **federated(passes=4, batch=10, inner=0.1, adapt=0.04, outer=1.0),
+        **federated(passes=2, batch=5, inner=0.1, adapt=0.04, outer=2.0),
         **one_gradient(inner=0.04, query=20, outer=2.0),
         **alone(pooled_steps=72_000),
     },
@@ -214,18 +214,18 @@ CHARACTERS = Study(
     model=ModelSettings(
         "characters", "196 | dense 64 tanh | dense 64 tanh | dense 5 softmax", inner_step_size=0.03, samples=25
     ),
-    rounds=RoundSettings(rounds=250, quorum=10, schedule="cosine", outer_step_size=0.4),
+    rounds=RoundSettings(rounds=250, quorum=10, schedule="cosine", outer_step_size=0.6),
     recipes={
-        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 3.0, "top_p_down": 3.0}),
+        "tinymetafed": Recipe("TinyMetaFed", {"top_p": 10.0, "top_p_down": 10.0}),
         "tinyreptile": Recipe(
             "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 1200}
         ),
-        **federated(passes=4, batch=5, inner=0.05, adapt=0.03, outer=0.4),
+        **federated(passes=2, batch=5, inner=0.3, adapt=0.03, outer=0.4),
         **one_gradient(inner=0.03, query=25, outer=8.0),
         **alone(pooled_steps=62_500),
     },
     target_samples=5,
-    target=0.76,
+    target=0.79,
     needs_data=True,
 )
 
@@ -241,7 +241,7 @@ RAW_CHARACTERS = replace(
         "tinyreptile": Recipe(
             "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.3, "rounds": 2000}
         ),
-        "reptile": federated(passes=4, batch=5, inner=0.1, adapt=0.05, outer=1.0)["reptile"],
+        "reptile": federated(passes=2, batch=5, inner=0.3, adapt=0.05, outer=1.0)["reptile"],
         **alone(pooled_steps=150_000),
     },
     target=0.52,
@@ -281,7 +281,7 @@ RANDOM_KEYWORDS = replace(
         "tinyreptile": Recipe(
             "TinyReptile", DENSE, {"algorithm": "tinyreptile", "outer_step_size": 0.5, "rounds": 2000}
         ),
-        "reptile": federated(passes=4, batch=5, inner=0.1, adapt=0.05, outer=1.0)["reptile"],
+        "reptile": federated(passes=2, batch=5, inner=0.3, adapt=0.05, outer=1.0)["reptile"],
         **alone(pooled_steps=50_000),
     },
     target_samples=5,
