@@ -11,7 +11,8 @@ from typing import Any
 
 from experiments.results import bytes_text, joules_text
 
-HERE = Path(__file__).resolve().parent.parent.parent / "docs" / "results"
+CHECKOUT = Path(__file__).resolve().parent.parent.parent / "docs" / "results"
+HERE = CHECKOUT if CHECKOUT.is_dir() else Path(__file__).resolve().parent / "results"  # the wheel carries a copy
 
 
 @dataclass(frozen=True)
