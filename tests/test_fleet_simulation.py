@@ -174,6 +174,10 @@ def test_the_deltas_of_the_algorithms_are_those_worked_by_hand() -> None:
     assert delta([1.0, 3.0], batch=2) == [0.5, 0.5]  # their mean is 2
     assert delta([1.0, 3.0], batch=0) == [0.5, 0.5]  # FedSGD: one step down the mean of all
     assert delta([1.0, 1.0], proximal=2.0) == [0.25, 0.25]  # second step: .25 * (.5 - 2 * .25) = 0
+    assert delta([1.0], passes=2, proximal=2.0) == [
+        0.25,
+        0.25,
+    ]  # the second pass is pulled to the start, not to the first
     # first-order MAML: adapts to 1 (w + b = .5), then sends .25 * (3 - .5) of the query sample alone
     assert delta([1.0, 3.0], query=1) == [0.625, 0.625]
 

@@ -7,7 +7,8 @@ round that is published while it is there, and of the initialization what its ro
 
 Time is simulated: of the devices in a round some drop out, and each needs its time, so that a round closes by its quorum
 with the slower ones too late. Everything random comes from the seed, the device and the round's number, so a run is the
-same again, also when it is stopped and taken up from a snapshot.
+same again. One that is taken up from a snapshot ends with the same initialization; a few more bytes go down, for as after
+any restart the coordinator publishes the whole.
 """
 
 import json
@@ -23,7 +24,7 @@ from coordinator import sections
 from coordinator.checkpoint import Checkpoint
 from coordinator.encoding import decode_init, encode_update, top_p
 from coordinator.federation import Federation, Outgoing
-from coordinator.settings import ModelSettings, Settings
+from coordinator.settings import ModelSettings, Settings, to_toml
 from experiments.usecases import UseCase
 from tegu import topics
 from tegu.model import Model
@@ -37,6 +38,7 @@ from . import Floats, Kernel, Way, kernel, learn
 
 Doubles = NDArray[np.float64]
 EPOCH_S = 1_800_000_000.0  # when a simulated run begins: as many digits in its messages as in real ones
+MOST_DEADLINES = 200  # in a row without an update
 KINDS = ("update", "ack", "init", "delta", "manifest", "round", "state")
 
 
@@ -48,6 +50,10 @@ class Trouble:
     spread: float = 0.0  # the standard deviation of the logarithm of a device's time
     median_s: float = 1.0  # of that time
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.dropout < 1 and self.spread >= 0 and self.median_s > 0):
+            raise ValueError("dropout must be 0 to below 1, spread must not be negative, median_s must be above 0")
+
 
 @dataclass
 class Counts:
@@ -56,7 +62,7 @@ class Counts:
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     updates: int = 0
     samples: int = 0
-    steps_scaled: int = 0  # samples times passes: forward and backward ways through the model
+    steps: int = 0  # samples times passes: forward and backward ways through the model
     diverged: int = 0
     late: int = 0
 
@@ -118,10 +124,14 @@ class FleetSimulation:
 
     def run(self) -> Iterator[int]:
         """Go on to the end of the settings' rounds; yields the number of closed rounds after each."""
+        waited = 0
         while not self.federation.rounds.finished:
             before = self.closed
             self._one_round()
-            if self.closed > before:
+            waited = 0 if self.closed > before else waited + 1
+            if waited == MOST_DEADLINES:
+                raise ValueError(f"no update was accepted in {waited} rounds: all drop out, or all diverge")
+            if not waited:
                 yield self.closed
 
     # --- messages ---
@@ -163,7 +173,8 @@ class FleetSimulation:
         opened_s = self.clock_s
         payloads = self._learn(order, told) if order else []
         for number, payload, after_s in zip(order, payloads, np.sort(times), strict=True):
-            self.clock_s = max(self.clock_s, min(opened_s + float(after_s), opened_s + self._deadline_s()))
+            if self.federation.rounds.round_num == told.round_num:  # who is late does not hold up the next round
+                self.clock_s = max(self.clock_s, min(opened_s + float(after_s), opened_s + self._deadline_s()))
             if payload:
                 self._send(number, payload)
             self._tick()
@@ -216,7 +227,7 @@ class FleetSimulation:
         step = told.inner_step_size or manifest.inner_step_size
         deltas = learned(self.model, start, x, y, rules, step, self._kernel)[:, self._shared]
         self.counts.samples += x.shape[0] * x.shape[1]
-        self.counts.steps_scaled += x.shape[0] * (rules.samples * rules.passes + rules.query)
+        self.counts.steps += x.shape[0] * (rules.samples * rules.passes + rules.query)
         percent = told.top_p or manifest.top_p
         return [self._update(n, delta, told.version, percent) for n, delta in zip(numbers, deltas, strict=True)]
 
@@ -275,11 +286,17 @@ class FleetSimulation:
             has=self._has,
             sequence=self._sequence,
             clock_s=self.clock_s,
+            told=self._told(),
             counts=json.dumps(vars(self.counts)),
         )
 
+    def _told(self) -> str:
+        return f"{to_toml(self.settings)}seed {self.seed}, {len(self.devices)} devices, {self.trouble}"
+
     def _load(self, path: Path) -> None:
         with np.load(path.with_suffix(".npz")) as kept:
+            if str(kept["told"]) != self._told():
+                raise ValueError(f"{path} is a snapshot of another run: other settings, seed or devices")
             self._residual = dict(zip(kept["numbers"].tolist(), kept["residual"].copy(), strict=True))
             self._kept_at, self._has, self._sequence = kept["kept_at"], kept["has"], kept["sequence"]
             self.clock_s = float(kept["clock_s"])
@@ -303,13 +320,17 @@ def learned(
     weights = np.tile(start, (len(x), 1))
     support = x.shape[1] - rules.query
     batch = rules.batch or support
-    ways: list[tuple[slice, Way]] = [(slice(0, support), Way(step, batch, "", rules.proximal))] * rules.passes
+    ways = [
+        (np.tile(np.arange(support), rules.passes), Way(step, batch, "", rules.proximal))
+    ]  # pulled to the start in all
     if rules.rebuild:
-        ways = [(slice(0, rules.rebuild), Way(step, batch, "local"))] + [
-            (slice(rules.rebuild, support), Way(step, batch, "shared", rules.proximal))
-        ] * rules.passes
-    for part, way in ways:
-        learn(model, weights, x[:, part], y[:, part], way, with_kernel)
+        rest = np.tile(np.arange(rules.rebuild, support), rules.passes)
+        ways = [
+            (np.arange(rules.rebuild), Way(step, batch, "local")),
+            (rest, Way(step, batch, "shared", rules.proximal)),
+        ]
+    for order, way in ways:
+        learn(model, weights, x[:, order], y[:, order], way, with_kernel)
     before: Floats = start[None]
     if rules.query:
         before = weights.copy()

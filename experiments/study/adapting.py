@@ -87,8 +87,9 @@ def _scored(
         y = np.stack([episode.query.y for episode in part])
         out = fleet.predict(model, weights[first : first + QUERY_CHUNK], x)
         loss, score = scored(model, np.nan_to_num(out), y, use_case.score_name)
-        losses.append(np.where(np.isfinite(out).all(axis=(1, 2)), loss, np.inf))
-        scores.append(score)
+        fine = np.isfinite(out).all(axis=(1, 2))  # of weights that diverged there is no score to speak of
+        losses.append(np.where(fine, loss, np.inf))
+        scores.append(np.where(fine, score, np.inf if use_case.score_name == "mean squared error" else 0.0))
     return np.concatenate(losses), np.concatenate(scores)
 
 

@@ -101,6 +101,13 @@ def folder_of(study: Study) -> Path | None:
     return found
 
 
+def other_data(study: Study, folder: Path | None) -> str:
+    """Names and sizes of recorded data that is not the published one; empty of that, and of no data."""
+    if folder is None or datasets.find(study.data, folder) is not None:
+        return ""
+    return " ".join(f"{path.name}:{path.stat().st_size}" for path in sorted(folder.rglob("*")) if path.is_file())
+
+
 # --- one run ---------------------------------------------------------------------------------------------------------
 
 
@@ -174,9 +181,7 @@ def _tell(recipe: Recipe, simulation: Any) -> None:
     sys.stdout.write(f"{use_case.data_note}\n{use_case.score_name} after n samples on tasks that no device has seen:\n")
     for n, value in zip(curve.samples, curve.mean(), strict=True):
         sys.stdout.write(f"  {n:4}  {value:.4f}\n")
-    spent = energy(
-        simulation.model.size, counts.steps_scaled, counts.updates, counts.up + counts.down, use_case.devices
-    )
+    spent = energy(simulation.model.size, counts.steps, counts.updates, counts.up + counts.down, use_case.devices)
     sys.stdout.write(
         f"{simulation.closed} rounds, {counts.updates} updates ({counts.late} not accepted, {counts.diverged} diverged), "
         f"{seconds_text(simulation.clock_s)} of simulated time\n"
@@ -193,8 +198,11 @@ def _many(options: argparse.Namespace, study: Study, recipes: dict[str, Recipe])
     """All runs of these recipes, with a line for each as it is done."""
     from .runs import Job, path_of, run_all
 
+    folder = folder_of(study)
+    study.make(folder, 0, 0)  # missing data is told now, not after hours
+    told = other_data(study, folder)
     jobs = [
-        Job(study, label, recipe, seed, fold, options.rounds)
+        Job(study, label, recipe, seed, fold, options.rounds, told)
         for seed in range(options.seeds)
         for fold in range(study.folds)
         for label, recipe in recipes.items()
@@ -209,7 +217,7 @@ def _many(options: argparse.Namespace, study: Study, recipes: dict[str, Recipe])
         sys.stderr.write(f"[{done[0]}/{missing}] {words} ({found['seconds']:.0f} s)\n")
         sys.stderr.flush()
 
-    return run_all(jobs, options.kept, folder_of(study), options.jobs, tell)
+    return run_all(jobs, options.kept, folder, options.jobs, tell)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -280,12 +288,13 @@ def _recommend(options: argparse.Namespace) -> int:
     from .recommend import Budget, load, recommend, told
 
     budget = Budget(options.budget_bytes, options.budget_joules, options.ram)
-    chosen, why = recommend(load(options.results, options.task), budget)
+    summary = load(options.results, options.task)
+    chosen, why = recommend(summary, budget)
     write = sys.stdout.write
     if chosen is None:
         write("Nothing fits:\n")
     else:
-        write(told(chosen, load(options.results, options.task)))
+        write(told(chosen, summary))
         write("Not taken:\n")
     for title, reason in why.items():
         write(f"  {title}: {reason}\n")

@@ -33,35 +33,33 @@ def load(folder: Path, task: str) -> dict[str, Any]:
     return found
 
 
-def fits(row: dict[str, Any], budget: Budget, devices: int) -> str:
+def fits(row: dict[str, Any], budget: Budget) -> str:
     """Why a row does not fit; empty if it does."""
     target = row["target"]
+    if not row["up"]:
+        return "is a reference, not a federation"
+    if not row["online"]:
+        return "needs a round's samples kept, which only simulated devices do"
     if target is None:
-        return "does not get to the target in every run" if row["up"] else ""
-    both = (target["up"] + target["down"]) / devices
+        return "does not get to the target with every seed"
+    both = (target["up"] + target["down"]) / row["devices"]
     joules = target["compute_joules"] + target["radio_joules"]
     if budget.bytes is not None and both > budget.bytes:
         return f"takes {bytes_text(both)} a device"
     if budget.joules is not None and joules > budget.joules:
         return f"takes {joules_text(joules)} a device"
+    if budget.ram is not None and row["device_bytes"] > budget.ram:
+        return f"takes {bytes_text(row['device_bytes'])} of RAM"
     return ""
 
 
-def recommend(
-    summary: dict[str, Any], budget: Budget, devices: int = 10
-) -> tuple[dict[str, Any] | None, dict[str, str]]:
+def recommend(summary: dict[str, Any], budget: Budget) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """(the row to deploy, None if none fits; why each other row was not taken)."""
     at, lower = str(summary["target_samples"]), summary["lower_is_better"]
     why: dict[str, str] = {}
     good = []
     for row in summary["rows"]:
-        if not row["up"]:
-            why[row["title"]] = "is a reference, not a federation"
-            continue
-        reason = fits(row, budget, devices)
-        if not reason and budget.ram is not None and row["device_bytes"] > budget.ram:
-            reason = f"takes {bytes_text(row['device_bytes'])} of RAM"
-        if reason:
+        if reason := fits(row, budget):
             why[row["title"]] = reason
         else:
             good.append(row)
@@ -85,7 +83,7 @@ def told(chosen: dict[str, Any], summary: dict[str, Any]) -> str:
     return (
         f"Deploy {chosen['title']}.\n"
         f"  settings: {chosen['settings']}\n"
-        f"  score on unseen tasks after {at} samples: {estimate['mean']:.4g} (95 % interval ±{estimate['half'] or 0:.2g})\n"
+        f"  score on unseen tasks after {at} samples, at the end of the run: {estimate['mean']:.4g} (95 % interval ±{estimate['half'] or 0:.2g})\n"
         f"  to the target ({summary['target']:g} after {at} samples): {target['rounds']:.0f} rounds, all devices together "
         f"{bytes_text(target['up'])} up and {bytes_text(target['down'])} down\n"
         f"  a device, modelled: {joules_text(target['compute_joules'])} compute, {joules_text(target['radio_joules'])} radio "

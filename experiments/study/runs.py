@@ -1,6 +1,7 @@
 """Runs of a study: one algorithm, fold and seed each, kept as JSON files. What is there is not run again.
 
-A run's file carries a hash of everything that it depends on (settings, recipe, study), so a changed number is run anew. Runs
+A run's file carries a hash of its settings, recipe and study, and of the recorded data where that is not the published one,
+so a changed number is run anew; changed code is not seen (raise FORMAT). Runs
 go side by side in processes, each with one thread; a run that was cut off leaves no file and starts again.
 """
 
@@ -22,6 +23,7 @@ from edge_agents.energy import modelled
 from experiments import fleet
 from experiments.fleet.simulation import FleetSimulation
 from experiments.usecases import Episode, UseCase
+from experiments.usecases.characters import nearest_mean
 from tegu.model import Model
 
 from .adapting import adapted, pooled, repeated
@@ -43,6 +45,7 @@ class Job:
     seed: int
     fold: int
     rounds: int = 0
+    data: str = ""  # what tells other recorded data from the published one
 
     def settings(self) -> Settings:
         return self.study.settings(self.recipe, self.seed, self.rounds)
@@ -51,11 +54,12 @@ class Job:
         """A hash of what the run's result depends on."""
         told = [FORMAT, to_toml(self.settings()), repr(self.recipe), self.study.name, self.fold, self.seed]
         told += [repr((self.study.target_samples, self.study.scratch_steps, self.study.shots))]
+        told += [self.data] if self.data else []
         told += ["both kinds of random weights"] if not self.recipe.federated else []
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
-def run_job(job: Job, folder: Path | None, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def run_job(job: Job, folder: Path | None) -> dict[str, Any]:
     """What came of a run, ready for JSON. folder: of the real data."""
     started_s = time.perf_counter()
     use_case = job.study.make(folder, job.seed, job.fold)
@@ -73,18 +77,18 @@ def run_job(job: Job, folder: Path | None, progress: Callable[[int, int], None] 
         "samples": list(use_case.samples),
         "weights": Model(settings.model.spec).size,
         "spec": settings.model.spec,
+        "online": settings.model.online,
+        "devices": use_case.devices,
     }
     if job.recipe.federated:
-        found |= _federated(job, use_case, settings, progress)
+        found |= _federated(job, use_case, settings)
     else:
         found |= _alone(job, use_case, settings)
     found["seconds"] = round(time.perf_counter() - started_s, 2)
     return found
 
 
-def _federated(
-    job: Job, use_case: UseCase, settings: Settings, progress: Callable[[int, int], None] | None
-) -> dict[str, Any]:
+def _federated(job: Job, use_case: UseCase, settings: Settings) -> dict[str, Any]:
     simulation = FleetSimulation(settings, use_case, job.seed)
     total = settings.rounds.rounds
     marks = {max(1, round(total * (n + 1) / MARKS)) for n in range(MARKS)}
@@ -92,44 +96,36 @@ def _federated(
     history, episodes = [], use_case.unseen()
     target = (job.study.target_samples,)
     for closed in simulation.run():
-        if progress is not None:
-            progress(closed, total)
         if closed in marks:
             score = _curve(job, use_case, episodes, simulation.model, simulation.initialization, settings, target)
-            history.append(
-                [closed, simulation.counts.up, simulation.counts.down, simulation.counts.steps_scaled, *score]
-            )
+            history.append([closed, simulation.counts.up, simulation.counts.down, simulation.counts.steps, *score])
     counts, devices = simulation.counts, use_case.devices
     memory = memory_of(simulation.model, settings.model)
     return {
         **_scores(job, use_case, simulation.model, simulation.initialization, settings),
         "history": history,
         "rounds": total,
-        "devices": devices,
         "bytes": counts.bytes,
         "up": counts.up,
         "down": counts.down,
         "updates": counts.updates,
         "samples_seen": counts.samples,
-        "steps": counts.steps_scaled,
+        "steps": counts.steps,
         "diverged": counts.diverged,
         "late": counts.late,
-        "energy": energy(simulation.model.size, counts.steps_scaled, counts.updates, counts.up + counts.down, devices),
+        "energy": energy(simulation.model.size, counts.steps, counts.updates, counts.up + counts.down, devices),
         "algorithm_bytes": memory.algorithm_bytes,
         "device_bytes": memory.device_bytes,
     }
 
 
-def energy(
-    weights: int, steps: int, updates: int, both_ways: int, devices: int, radio: str = "ble"
-) -> dict[str, float]:
-    """Modelled joules of one device on average, by what they were spent on (edge_agents.energy)."""
-    spent = modelled(weights, steps, updates, both_ways, updates, radio)
-    return {
-        "compute": spent.compute_joules / devices,
-        "radio": spent.radio_joules / devices,
-        "session": spent.session_joules / devices,
-    }
+def energy(weights: int, steps: int, updates: int, both_ways: int, devices: int) -> dict[str, float]:
+    """Modelled joules of one device on average, over BLE, whose sessions cost nothing of their own (edge_agents.energy).
+
+    Every update is charged its selection and coding, also a dense one; decoding what comes down is not charged to anyone.
+    """
+    spent = modelled(weights, steps, updates, both_ways, updates, "ble")
+    return {"compute": spent.compute_joules / devices, "radio": spent.radio_joules / devices}
 
 
 def _alone(job: Job, use_case: UseCase, settings: Settings) -> dict[str, Any]:
@@ -139,6 +135,8 @@ def _alone(job: Job, use_case: UseCase, settings: Settings) -> dict[str, Any]:
     memory = memory_of(model, settings.model)
     costs = {"algorithm_bytes": memory.algorithm_bytes, "device_bytes": memory.device_bytes, "up": 0, "down": 0}
     best: dict[str, Any] = {}
+    if job.recipe.nearest:
+        return costs | _nearest(use_case)
     for start in _starts(job, use_case, model, settings):
         for step in job.study.scratch_steps:
             recipe = replace(job.recipe, adapt_step=step)
@@ -147,6 +145,16 @@ def _alone(job: Job, use_case: UseCase, settings: Settings) -> dict[str, Any]:
             if not best or _better(use_case, scores["curve"][at], best["curve"][at]):
                 best = scores | {"adapt_step": step}
     return costs | best
+
+
+def _nearest(use_case: UseCase) -> dict[str, Any]:
+    """No learning at all: the nearest class mean of the inputs. Without a sample it can only guess."""
+    episodes = use_case.unseen()
+    scores = [[nearest_mean(one, n) if n else 1 / len(set(one.query.y)) for one in episodes] for n in use_case.samples]
+    curve = [float(np.mean(row)) for row in scores]
+    worst = [float(np.percentile(row, 10)) for row in scores]
+    named = {"score_name": use_case.score_name, "adapt_step": 0.0, "algorithm_bytes": 0, "device_bytes": 0}
+    return {**named, "curve": curve, "worst_tenth": worst, "loss": [0.0 for _ in curve]}
 
 
 def _starts(job: Job, use_case: UseCase, model: Model, settings: Settings) -> list[fleet.Floats]:

@@ -2,7 +2,7 @@
 
 A seed's value is the mean over the folds; an interval is 95 % of the mean over seeds (Student's t), the spread their
 standard deviation. "To the target" is the first of a run's marks at which its score on the unseen tasks is as good as the
-study's target; a row has it only if every run got there.
+study's target (some 25 marks, so a rough figure); a row has it only if every seed got there, on the mean of its folds.
 """
 
 import math
@@ -16,7 +16,7 @@ from experiments.results import bytes_text, joules_text
 from .runs import energy
 from .studies import Study
 
-STUDENT = {1: math.nan, 2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 Runs = Sequence[dict[str, Any]]
 
 
@@ -67,6 +67,8 @@ class Row:
     diverged: int
     spec: str
     adapt_step: float
+    devices: int
+    online: bool  # what real devices can do
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -74,7 +76,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if len(values) < 2:
         return Estimate(values[0], math.nan, math.nan)
     spread = stdev(values)
-    return Estimate(fmean(values), STUDENT.get(len(values), 2.2) * spread / math.sqrt(len(values)), spread)
+    return Estimate(fmean(values), STUDENT.get(len(values), 2.262) * spread / math.sqrt(len(values)), spread)
 
 
 def rows(study: Study, runs: Runs) -> list[Row]:
@@ -107,6 +109,8 @@ def row(study: Study, runs: Runs) -> Row:
         diverged=sum(run.get("diverged", 0) for run in runs),
         spec=first["spec"],
         adapt_step=first["adapt_step"],
+        devices=first.get("devices", 10),
+        online=first.get("online", True),
     )
 
 

@@ -16,8 +16,9 @@ ABLATION_TEXT = (
     "whole: what a line loses is what the part is worth here, not in general."
 )
 SWEEP_TEXT = (
-    "TinyMetaFed with all layers shared, P percent of the delta sent up, the initialization whole as int8 down; a third of the "
-    "study's rounds, outer step 1. `1 device` is a serial round, as in TinyReptile; `10 devices` a parallel one."
+    "TinyMetaFed with all layers shared, P percent of the delta sent up, the initialization whole as int8 down, outer step 1. "
+    "`10 devices` is a parallel round, for a third of the study's rounds; `1 device` a serial one, as in TinyReptile, for all of "
+    "them: so 10 devices have learned from 3.3 times as many samples."
 )
 PERCENTS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0)
 
@@ -27,6 +28,7 @@ def ablation(study: Study) -> dict[str, Recipe]:
     whole = study.recipes["tinymetafed"]
     told = study.settings(whole, 0)
     spec, outer = told.model.spec, told.rounds.outer_step_size
+    rounds = study.ablation_rounds or told.rounds.rounds
     found = {"whole": replace(whole, title="TinyMetaFed as it is")}
 
     def add(
@@ -60,7 +62,7 @@ def ablation(study: Study) -> dict[str, Recipe]:
     add("float", "updates in float32", {"codec": "f32"})
     add("constant", "constant outer step, half as large", None, {"schedule": "constant", "outer_step_size": outer / 2})
     add("linear", "outer step falls as a line", None, {"schedule": "linear"})
-    add("warm-up", "outer step grows over the first tenth", None, {"warm_up": told.rounds.rounds // 10})
+    add("warm-up", f"outer step grows over the first {rounds // 10} rounds", None, {"warm_up": rounds // 10})
     add("inner", "inner step falls from twice its size", None, {"inner_first": 2 * told.model.inner_step_size})
     add("senders", "mean over the senders of each weight", None, {"denominator": "senders"})
     add(
@@ -76,7 +78,7 @@ def ablation(study: Study) -> dict[str, Recipe]:
     )
     add(
         "serial",
-        "one device a round, outer step 1",
+        "one device a round, as many rounds, outer step 1",
         None,
         {"algorithm": "tinyreptile", "outer_step_size": min(1.0, outer)},
     )

@@ -15,6 +15,7 @@ from edge_agents.sources import Source
 from . import Episode, Samples, UseCase
 
 STARTS = 8  # places in the unseen room's support from which adaptation is measured
+FIRST_UNSEEN = 1_000_000  # number of a simulated room; the devices have the low ones
 UNSEEN_SIMULATED = 12  # rooms, when there are no recorded ones
 
 
@@ -32,9 +33,10 @@ class Presence(UseCase):
         if recorded:
             unseen = recorded.pop(left_out % len(recorded))
             self._unseen = [(unseen, at * max(1, unseen.support_rows // STARTS)) for at in range(STARTS)]
+            recorded = recorded[:devices]
             self.data_note = f"{len(recorded)} recorded and {devices - len(recorded)} SIMULATED rooms take part; {unseen.name} does not."
         else:
-            self._unseen = [(simulated_room(seed, 1000 + n), 0) for n in range(UNSEEN_SIMULATED)]
+            self._unseen = [(simulated_room(seed, FIRST_UNSEEN + n), 0) for n in range(UNSEEN_SIMULATED)]
             self.data_note = f"All {devices} rooms and the unseen ones are SIMULATED."
         made = [simulated_room(seed, n) for n in range(1, devices - len(recorded) + 1)]
         self._rooms = [*recorded, *made][:devices]
