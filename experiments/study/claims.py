@@ -71,7 +71,7 @@ def _tinymetafed(study: Study, found: Found, lower_is_better: bool) -> list[str]
         f"({bytes_text(ours.target.both)} against {bytes_text(dense.target.both)}): {_verdict(fewer >= 10)}.",
         f"At least 4 times less modelled energy on the device, BLE: {energy:.1f} times ({joules_text(ours.target.joules)} "
         f"against {joules_text(dense.target.joules)}): {_verdict(energy >= 4)}.",
-        f"In no more rounds: {ours.target.rounds:.0f} against {dense.target.rounds:.0f}: "
+        f"In no more rounds: {ours.target.rounds:.1f} against {dense.target.rounds:.1f}: "
         f"{_verdict(ours.target.rounds <= dense.target.rounds)}.",
         f"With a smaller spread over the seeds at {study.target_samples} samples, at the end: "
         f"{score_text(spread, lower_is_better)} against {score_text(other, lower_is_better)}: {steadier}.",

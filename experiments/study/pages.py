@@ -57,6 +57,7 @@ def comparison(out: Path, study: Study, runs: Runs, command: str) -> list[Row]:
         f"![on the way to the target]({study.name}-way.svg)\n",
         "## The claims\n",
         *(f"- {sentence}" for sentence in sentences(study, found, lower)),
+        *([f"\n{study.remark}"] if study.remark else []),
         "",
         "## The settings\n",
         *(f"- **{one.title}**: {_settings(study, one)}" for one in found),
@@ -73,7 +74,7 @@ def summary(study: Study, found: Sequence[Row], lower_is_better: bool) -> dict[s
         "lower_is_better": lower_is_better,
         "target": study.target,
         "target_samples": study.target_samples,
-        "claims": sentences(study, found, lower_is_better),
+        "claims": [*sentences(study, found, lower_is_better), *([study.remark] if study.remark else [])],
         "rows": [_plain(asdict(one)) | {"settings": _settings(study, one)} for one in found],
     }
 
