@@ -115,7 +115,7 @@ def test_claims_are_held_or_not_by_their_figures() -> None:
     assert "0.0505 against 0.04: TinyMetaFed is not better" in said
     worse = "\n".join(compared(history=[[150, 9_000, 20_000, 640, 0.1]]))
     assert "2.9 times (10.0 kB against 29.0 kB): **not held**" in worse
-    assert "In no more rounds: 200 against 150: **not held**" in worse
+    assert "In no more rounds: 200.0 against 150.0: **not held**" in worse
     never = "\n".join(compared(history=[[200, 1, 1, 1, 9.0]]))
     assert "not comparable, the target is not reached in every run by Reptile" in never
 

@@ -257,7 +257,12 @@ def _sweep(options: argparse.Namespace) -> int:
         options.out, study, runs, f"{study.name}-sweep", title, SWEEP_TEXT, _command("sweep", options, study)
     )
     lines = sweep_lines(found, study.target_samples)
-    plot(options.out / f"{study.name}-sweep.svg", lines, "P, percent", runs[0]["score_name"])
+    plot(
+        options.out / f"{study.name}-sweep.svg",
+        lines,
+        "P, percent",
+        f"{runs[0]['score_name']}, {study.target_samples} samples",
+    )
     sys.stdout.write(f"{options.out / study.name}-sweep.md\n")
     return 0
 
@@ -272,7 +277,7 @@ def _results(options: argparse.Namespace) -> int:
     for name, enough in (("sine", 3), ("presence", 2)):
         options.task, options.seeds = name, min(enough, seeds)
         _ablation(options)
-    options.task, options.seeds = "sine", min(2, seeds)
+    options.task, options.seeds = "sine", seeds
     _sweep(options)
     index(options.out)
     sys.stdout.write(f"{options.out / 'README.md'}\n")

@@ -114,6 +114,8 @@ def variants(out: Path, study: Study, runs: Runs, name: str, title: str, text: s
         curve_table(found, lower),
         cost_table(study, found, lower),
     ]
+    if name.endswith("-sweep"):
+        parts.append(f"![score by P]({name}.svg)\n")
     _write(out / f"{name}.md", "\n".join(parts))
     return found
 
@@ -142,11 +144,19 @@ def _repeated(study: Study, found: Sequence[Row], lower: bool) -> str:
 
 
 def _settings(study: Study, one: Row) -> str:
+    """All that it takes to repeat an algorithm: the steps and rounds, and what else is not as the settings have it."""
     recipe = study.recipes.get(one.label)
-    if recipe is None:
-        return one.spec
-    changed = {**recipe.model, **recipe.rounds}
-    words = [f"{name} {value}" for name, value in changed.items() if name != "spec"]
+    if recipe is None or not recipe.federated:
+        return f"`{one.spec}`; adapted with step {one.adapt_step:g}"
+    told = study.settings(recipe, 0)
+    words = [
+        f"{told.rounds.rounds} rounds of {told.model.samples} samples",
+        f"inner step {told.model.inner_step_size:g}",
+        f"outer step {told.rounds.outer_step_size:g} ({told.rounds.schedule})",
+        f"P {told.model.top_p:g} up, {f'{told.model.top_p_down:g}' if told.model.top_p_down else 'whole'} down",
+    ]
+    said = {"spec", "inner_step_size", "outer_step_size", "schedule", "rounds", "samples", "top_p", "top_p_down"}
+    words += [f"{name} {value}" for name, value in {**recipe.model, **recipe.rounds}.items() if name not in said]
     return f"`{one.spec}`; " + ", ".join([*words, f"adapted with step {one.adapt_step:g}"])
 
 

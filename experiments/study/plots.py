@@ -66,12 +66,13 @@ def on_the_way(path: Path, study: Study, runs: Runs) -> None:
     _save(figure, path)
 
 
-def sweep(path: Path, lines: dict[str, list[tuple[float, float]]], x_name: str, score_name: str) -> None:
-    """Lines of (x, score), x logarithmic."""
+def sweep(path: Path, lines: dict[str, list[tuple[float, float, float]]], x_name: str, score_name: str) -> None:
+    """Lines of (x, score, half of its interval), x logarithmic."""
     figure, axes = plt.subplots(figsize=(7.5, 4.2))
     for at, (label, points) in enumerate(lines.items()):
-        xs, ys = zip(*points, strict=True)
-        axes.plot(xs, ys, label=label, marker="o", markersize=3, linewidth=1.2, color=COLOURS[at % len(COLOURS)])
+        xs, ys, halves = zip(*points, strict=True)
+        style: dict[str, Any] = {"color": COLOURS[at % len(COLOURS)], "marker": "o", "markersize": 3, "capsize": 2}
+        axes.errorbar(xs, ys, halves, label=label, linewidth=1.2, **style)
     axes.set_xscale("log")
     axes.set_xlabel(x_name)
     _scale(axes, score_name)

@@ -111,10 +111,11 @@ def sweep(study: Study) -> dict[str, Recipe]:
     return found
 
 
-def sweep_lines(found: Sequence[Row], samples: int) -> dict[str, list[tuple[float, float]]]:
-    """The score at `samples` by P, a line for each number of devices and with or without residual."""
-    lines: dict[str, list[tuple[float, float]]] = {}
+def sweep_lines(found: Sequence[Row], samples: int) -> dict[str, list[tuple[float, float, float]]]:
+    """(P, the score at `samples`, half of its interval): a line for each number of devices, with and without residual."""
+    lines: dict[str, list[tuple[float, float, float]]] = {}
     for row in found:
         words, percent = row.title.rsplit(", P ", 1)
-        lines.setdefault(words, []).append((float(percent.split()[0]), row.curve[samples].mean))
+        estimated = row.curve[samples]
+        lines.setdefault(words, []).append((float(percent.split()[0]), estimated.mean, estimated.half))
     return lines
