@@ -194,6 +194,13 @@ def test_every_32nd_version_is_whole_and_all_that_led_to_the_one_before_is_clear
         newest = version
 
 
+def test_a_connect_long_afterwards_brings_no_delta_that_was_cleared(shelf: Shelf) -> None:
+    shelf.close(109)
+    assert shelf.version == 110
+    again = [topic for topic, payload, _ in shelf.federation.retained() if "/delta/" in topic and payload]
+    assert again == [topics.delta("home", "m", version) for version in range(66, 111)]
+
+
 def test_the_deltas_that_a_manifest_speaks_of_are_there(shelf: Shelf) -> None:
     """A device so many versions behind can do without what is whole, at any moment."""
     at: dict[int, bytes] = {1: shelf.held()}
