@@ -174,7 +174,7 @@ def test_adaptation_is_the_learners_on_each_task_and_scores_only_the_query() -> 
     use_case = Sine(3, tasks=4)
     model = Model(use_case.spec)
     start = np.frombuffer(model.initial(1, 1.0, True), dtype=np.float32)
-    found = adapted(model, start, use_case, use_case.unseen(), 0.05, fleet.kernel())
+    found = adapted(model, start, use_case, use_case.unseen(), fleet.Way(0.05), fleet.kernel())
     episode = use_case.unseen()[2]
     weights = start[None].copy()
     fleet.learn(
@@ -197,7 +197,8 @@ def test_pooled_training_learns_the_mean_of_all_tasks() -> None:
     start = np.frombuffer(model.initial(1, 1.0, True), dtype=np.float32)
     after = pooled(model, start, use_case, 20_000, 0.02, 1, fleet.kernel())
     before, now = (
-        adapted(model, w, use_case, use_case.unseen(), 0.02, fleet.kernel(), "", (0,)).mean()[0] for w in (start, after)
+        adapted(model, w, use_case, use_case.unseen(), fleet.Way(0.02), fleet.kernel(), (0,)).mean()[0]
+        for w in (start, after)
     )
     assert now < 0.8 * before
 

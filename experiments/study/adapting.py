@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.settings import ModelSettings
 from experiments import fleet
 from experiments.scoring import scored
 from experiments.usecases import Episode, UseCase
 from tegu.model import Model
+
+from .studies import Recipe
 
 Floats = fleet.Floats
 QUERY_CHUNK = 50  # episodes that are scored at once
@@ -28,17 +31,24 @@ class Adapted:
         return [float(value) for value in self.score.mean(axis=1)]
 
 
+def way_of(recipe: Recipe, told: ModelSettings) -> fleet.Way:
+    """How an unseen device learns from an algorithm's initialization: online, by the recipe's step."""
+    return fleet.Way(recipe.adapt_step or told.inner_step_size, only="local" if told.adapt == "local" else "")
+
+
 def adapted(
     model: Model,
     initialization: Floats,
     use_case: UseCase,
     episodes: Sequence[Episode],
-    step: float,
+    way: fleet.Way,
     with_kernel: fleet.Kernel,
-    only: str = "",
     samples: tuple[int, ...] = (),
 ) -> Adapted:
-    """Every episode learned online in one pass from the same start, scored at each number of samples on the way."""
+    """Every episode learned in one pass from the same start, scored at each number of samples on the way.
+
+    initialization: float32 (model.size,). samples: ascending; the use case's own if none are named.
+    """
     wanted = samples or use_case.samples
     most = max(wanted)
     weights = np.tile(initialization, (len(episodes), 1))
@@ -48,7 +58,7 @@ def adapted(
     for count in wanted:
         if count > learned:
             part = slice(learned, count)
-            fleet.learn(model, weights, x[:, part], y[:, part], fleet.Way(step, only=only), with_kernel)
+            fleet.learn(model, weights, x[:, part], y[:, part], way, with_kernel)
             learned = count
         loss, score = _scored(model, weights, episodes, use_case)
         losses.append(loss)
@@ -61,18 +71,17 @@ def repeated(
     initialization: Floats,
     use_case: UseCase,
     episodes: Sequence[Episode],
-    step: float,
+    way: fleet.Way,
     with_kernel: fleet.Kernel,
     shots: int,
     steps: int,
-    only: str = "",
 ) -> NDArray[Any]:
     """Scores (episodes,) after `steps` single-sample steps over the first `shots` samples, again and again."""
     weights = np.tile(initialization, (len(episodes), 1))
     order = np.arange(steps) % shots
     x = np.stack([episode.support.x[order] for episode in episodes])
     y = np.stack([episode.support.y[order] for episode in episodes])
-    fleet.learn(model, weights, x, y, fleet.Way(step, only=only), with_kernel)
+    fleet.learn(model, weights, x, y, way, with_kernel)
     return _scored(model, weights, episodes, use_case)[1]
 
 

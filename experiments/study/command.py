@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coordinator.algorithms import ALGORITHMS
 from edge_agents import datasets
 from experiments.results import bytes_text, joules_text, seconds_text
 
@@ -116,7 +117,9 @@ def _list(_: argparse.Namespace) -> int:
         data = "" if not study.data else f"  (data: tegu data get {study.data})"
         sys.stdout.write(f"{study.name}: {study.title}{data}\n")
         for label, recipe in study.recipes.items():
-            sys.stdout.write(f"  {label:14} {recipe.title}\n")
+            told = ALGORITHMS[study.settings(recipe, 0).rounds.algorithm]
+            does = f" ({told.devices})" if recipe.federated else ""
+            sys.stdout.write(f"  {label:18} {recipe.title}{does}\n")
     return 0
 
 
@@ -170,14 +173,13 @@ def _run(options: argparse.Namespace) -> int:
 
 def _tell(recipe: Recipe, simulation: Any) -> None:
     from experiments.fleet import kernel
-    from experiments.study.adapting import adapted
+    from experiments.study.adapting import adapted, way_of
 
     from .runs import energy
 
     use_case, counts, rules = simulation.use_case, simulation.counts, simulation.settings.model
-    step = recipe.adapt_step or rules.inner_step_size
-    only = "local" if rules.adapt == "local" else ""
-    curve = adapted(simulation.model, simulation.initialization, use_case, use_case.unseen(), step, kernel(), only)
+    way = way_of(recipe, rules)
+    curve = adapted(simulation.model, simulation.initialization, use_case, use_case.unseen(), way, kernel())
     sys.stdout.write(f"{use_case.data_note}\n{use_case.score_name} after n samples on tasks that no device has seen:\n")
     for n, value in zip(curve.samples, curve.mean(), strict=True):
         sys.stdout.write(f"  {n:4}  {value:.4f}\n")

@@ -26,7 +26,7 @@ from experiments.usecases import Episode, UseCase
 from experiments.usecases.characters import nearest_mean
 from tegu.model import Model
 
-from .adapting import adapted, pooled, repeated
+from .adapting import adapted, pooled, repeated, way_of
 from .memory import memory_of
 from .studies import Recipe, Study
 
@@ -182,28 +182,25 @@ def _curve(
     settings: Settings,
     samples: tuple[int, ...],
 ) -> list[float]:
-    step = job.recipe.adapt_step or settings.model.inner_step_size
-    only = "local" if settings.model.adapt == "local" else ""
-    found = adapted(model, start, use_case, episodes, step, fleet.kernel(), only, samples)
+    found = adapted(model, start, use_case, episodes, way_of(job.recipe, settings.model), fleet.kernel(), samples)
     return [_finite(value) for value in found.mean()]
 
 
 def _scores(job: Job, use_case: UseCase, model: Model, start: fleet.Floats, settings: Settings) -> dict[str, Any]:
-    step = job.recipe.adapt_step or settings.model.inner_step_size
-    only = "local" if settings.model.adapt == "local" else ""
+    way = way_of(job.recipe, settings.model)
     episodes = use_case.unseen()
-    curve = adapted(model, start, use_case, episodes, step, fleet.kernel(), only)
+    curve = adapted(model, start, use_case, episodes, way, fleet.kernel())
     worst = 90 if use_case.score_name == "mean squared error" else 10
     found = {
         "score_name": use_case.score_name,
-        "adapt_step": step,
+        "adapt_step": way.step,
         "curve": [_finite(value) for value in curve.mean()],
         "loss": [_finite(float(value)) for value in curve.loss.mean(axis=1)],
         "worst_tenth": [_finite(float(value)) for value in np.percentile(curve.score, worst, axis=1)],
     }
     shots, steps = job.study.shots
     if shots:
-        again = repeated(model, start, use_case, episodes, step, fleet.kernel(), shots, steps, only)
+        again = repeated(model, start, use_case, episodes, way, fleet.kernel(), shots, steps)
         found["repeated"] = _finite(float(again.mean()))
     return found
 

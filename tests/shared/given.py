@@ -5,6 +5,9 @@ import sys
 from array import array
 from binascii import unhexlify
 
+from tegu.learner import Learner
+from tegu.model import Model
+
 VECTORS = (sys.argv[0].rsplit("/", 1)[0] if "/" in sys.argv[0] else ".") + "/../vectors/"
 
 
@@ -25,6 +28,26 @@ def error_of(kind, call, *arguments):
     except kind as error:
         return str(error)
     raise AssertionError(f"no {kind.__name__} was raised")
+
+
+def check_gradient(spec, numbers):
+    """One step of a model with random weights and one random sample, against finite differences of the loss."""
+    model = Model(spec)
+    weights = array("f", [numbers.real(1.0) for _ in range(model.size)])
+    x = [numbers.real(1.0) for _ in range(model.inputs)]
+    y = 1 if model.classes else [abs(numbers.real(0.5)) for _ in range(model.outputs)]
+    after = Learner(model, array("f", weights), 0.0625)
+    after.learn_one(x, y)
+    step = 2.0**-8
+    for i in range(model.size):
+        losses = []
+        for sign in (1, -1):
+            probe = array("f", weights)
+            probe[i] += sign * step
+            losses.append(Learner(model, probe, 0.1).loss_one(x, y))
+        wanted = (losses[0] - losses[1]) / (2 * step)
+        got = (weights[i] - after.weights[i]) / 0.0625
+        assert abs(got - wanted) < 1e-3, (spec, i, got, wanted)
 
 
 class Numbers:

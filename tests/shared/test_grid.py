@@ -2,7 +2,7 @@
 
 from array import array
 
-from given import Numbers, error_of
+from given import Numbers, check_gradient, error_of
 
 from tegu.learner import Learner
 from tegu.model import Model
@@ -69,22 +69,7 @@ def test_the_gradient_agrees_with_finite_differences():
         "4x4x2 | conv 2 1x1 tanh | maxpool 3x3 stride 2 same | dense 2 softmax",
         "3 | dense 4 tanh | dense 1 sigmoid",
     ):
-        model = Model(spec)
-        weights = array("f", [numbers.real(1.0) for _ in range(model.size)])
-        x = [numbers.real(1.0) for _ in range(model.inputs)]
-        y = 1 if model.classes else [abs(numbers.real(0.5)) for _ in range(model.outputs)]
-        after = Learner(model, array("f", weights), 0.0625)
-        after.learn_one(x, y)
-        step = 2.0**-8
-        for i in range(model.size):
-            losses = []
-            for sign in (1, -1):
-                probe = array("f", weights)
-                probe[i] += sign * step
-                losses.append(Learner(model, probe, 0.1).loss_one(x, y))
-            wanted = (losses[0] - losses[1]) / (2 * step)
-            got = (weights[i] - after.weights[i]) / 0.0625
-            assert abs(got - wanted) < 1e-3, (spec, i, got, wanted)
+        check_gradient(spec, numbers)
 
 
 def test_only_the_local_or_the_shared_layers_learn():

@@ -3,7 +3,7 @@
 from array import array
 from math import log, sqrt
 
-from given import Numbers, error_of
+from given import Numbers, check_gradient, error_of
 
 from tegu.learner import Learner
 from tegu.model import Model
@@ -104,22 +104,7 @@ def test_the_gradient_agrees_with_finite_differences():
         "3 | dense 5 linear | dense 3 softmax",
         "3 | dense 4 tanh | dense 4 tanh | dense 3 softmax",
     ):
-        model = Model(spec)
-        weights = array("f", [numbers.real(1.0) for _ in range(model.size)])
-        x = [numbers.real(1.0) for _ in range(3)]
-        y = 1 if model.classes else [abs(numbers.real(0.5)) for _ in range(2)]
-        after = Learner(model, array("f", weights), 0.0625)
-        after.learn_one(x, y)
-        step = 2.0**-8
-        for i in range(model.size):
-            losses = []
-            for sign in (1, -1):
-                probe = array("f", weights)
-                probe[i] += sign * step
-                losses.append(Learner(model, probe, 0.1).loss_one(x, y))
-            wanted = (losses[0] - losses[1]) / (2 * step)
-            got = (weights[i] - after.weights[i]) / 0.0625
-            assert abs(got - wanted) < 1e-3, (spec, i, got, wanted)
+        check_gradient(spec, numbers)
 
 
 def test_scoring_changes_nothing():
