@@ -3,12 +3,21 @@
 TinyReptile (arXiv 2304.05201) makes Reptile's inner loop online: plain stochastic gradient descent on each sample as it
 comes, after which the sample is forgotten. Weights change layer by layer, from the last to the first, so that beside the
 weights only the activations and two rows of deltas are held. The bound on a delta is our choice.
+
+What is computed, and in which order, is defined here for floats of 32 bits, operation by operation, so that every machine
+that computes in float32 gets the same bits: this file on a board, and the C of mcu_firmware/native, which does the same
+where it is there. For that exp and tanh are our own, of plain operations. Floats of 64 bits differ in the last digits.
 """
 
 from array import array
-from math import exp, log, tanh
+from math import ldexp, log
 
 from .model import Layer, Model
+
+try:
+    from . import native
+except ImportError:  # no C on this machine: what is below does all of it
+    native = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,13 +52,17 @@ class Learner:
         self.inner_step_size = inner_step_size
         self.normaliser = normaliser
         self.only = ""
+        self.loss = array("f", bytes(4))  # of the last step, before it
         self.rows = [array("f", bytes(4 * layer.units)) for layer in model.layers]  # activations
         widest = max(layer.units for layer in model.layers)
         self.deltas = (array("f", bytes(4 * widest)), array("f", bytes(4 * widest)))
+        self.native = None if native is None else native.plan(self)
 
     def predict_one(self, x: "Row") -> "Floats":
         """The outputs for x: probabilities of the classes (of class 1, if it is one number), or numbers. The array is reused by the next call."""
         row = x if self.normaliser is None else self.normaliser.apply(x)
+        if self.native is not None and native.predict(self.native, row) == 0:
+            return self.rows[-1]
         for layer, out in zip(self.model.layers, self.rows):
             layer.forward(self.weights, row, out)
             _activate(layer.activation, out, layer.units)
@@ -65,11 +78,20 @@ class Learner:
 
         ArithmeticError if that loss is not finite: the weights have diverged, and are not changed any more.
         """
+        self.step(x, y)
+        return self.loss[0]
+
+    def step(self, x: "Row", y: "int | Row") -> None:
+        """As learn_one, leaving the loss in `loss`: on a board with the C of native a step takes nothing from the heap."""
+        if self.native is not None and self.normaliser is None:
+            if native.step(self.native, x, y, self.inner_step_size, self.only) == 0:
+                return
         self._check(x, y)
         if self.normaliser is not None:
             self.normaliser.learn(x)
         out = self.predict_one(x)
         loss = _loss(self.model, out, y)
+        self.loss[0] = loss
         if not loss - loss == 0.0:
             raise ArithmeticError("the loss is not finite: the weights have diverged")
         delta, before = self.deltas
@@ -84,7 +106,6 @@ class Learner:
             layer.backward(self.weights, step, self.rows[at - 1], self.rows[at], delta, before)
             _through(self.model.layers[at - 1], self.rows[at - 1], before)
             delta, before = before, delta
-        return loss
 
     def _check(self, x: "Row", y: "int | Row") -> None:
         model = self.model
@@ -119,6 +140,28 @@ def _check_bounds(row: "Row") -> None:
             raise ValueError("a sample must be finite numbers, at most %g" % LARGEST)
 
 
+def exp(z: float) -> float:
+    """e to the z, for z from -120 to 0: 2**n times a polynomial of what remains, within 1e-8 of it."""
+    n = int(z * 1.442695 - 0.5)
+    r = z - n * 355 / 512 + n * 113921 / 536870912  # ln 2 in two parts
+    p = 1 + r * (1 / 6) * (1 + r * (1 / 7))
+    p = 1 + r * (1 / 4) * (1 + r * (1 / 5) * p)
+    p = 1 + r * (1 + r * (1 / 2) * (1 + r * (1 / 3) * p))
+    return ldexp(p, n)
+
+
+def tanh(z: float) -> float:
+    """The hyperbolic tangent, within 1e-7 of it."""
+    if -0.2 < z < 0.2:
+        s = z * z
+        return z * (1 - s * (1 / 3 - s * (2 / 15 - s * (17 / 315))))
+    if not -9 < z < 9:
+        return 1.0 if z > 0 else -1.0
+    e = exp(-2 * abs(z))
+    t = (1 - e) / (1 + e)
+    return t if z > 0 else -t
+
+
 def _activate(name: str, out: "Floats", units: int) -> None:
     if name == "tanh":
         for u in range(units):
@@ -129,8 +172,8 @@ def _activate(name: str, out: "Floats", units: int) -> None:
                 out[u] = 0.0
     elif name == "sigmoid":
         for u in range(units):
-            z = max(-60.0, min(60.0, out[u]))
-            out[u] = 1.0 / (1.0 + exp(-z))
+            e = exp(-min(60.0, abs(out[u])))
+            out[u] = (1 if out[u] > 0 else e) / (1 + e)
     elif name == "softmax":
         top = max(out[u] for u in range(units))
         total = 0.0

@@ -73,6 +73,9 @@ class Layer:
                 before[i] = 0.0
         for u in range(self.units):
             d = delta[u]
+            if d == 0.0:  # a unit that the sample does not touch, as half of the relu ones
+                at += width
+                continue
             move = step * d
             weights[bias + u] -= move
             if before is None:

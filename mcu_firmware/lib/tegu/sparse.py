@@ -9,6 +9,11 @@ inside the octave eighth that holds the k-th. Of entries that are equal to 1 par
 from array import array
 from struct import unpack_from
 
+try:
+    from . import native
+except ImportError:  # see tegu.learner
+    native = None  # type: ignore[assignment]
+
 BINS = 256
 
 TYPE_CHECKING = False
@@ -29,8 +34,10 @@ def top_p(values: "Floats", percent: float) -> "Indices":
         raise ValueError("top_p must be above 0 and at most 100 percent")
     size = len(values)
     k = min(size, max(1, -int(-(size * percent) // 100)))
-    floor, ties = _threshold(values, k)
     indices = array("H" if size <= 65536 else "I", bytes((2 if size <= 65536 else 4) * k))
+    if native is not None and native.top_p(values, k, indices) == k:
+        return indices
+    floor, ties = _threshold(values, k)
     count = 0
     for i in range(size):
         bits = (unpack_from("<I", values, 4 * i)[0] & 0x7FFFFFFF) >> 12

@@ -22,6 +22,11 @@ from .bits import (
     varint_bytes,
 )
 
+try:
+    from .. import native
+except ImportError:  # see tegu.learner
+    native = None  # type: ignore[assignment]
+
 LEAST_BYTES = 13  # no update is shorter: 4 fixed, 5 varints, CRC
 
 TYPE_CHECKING = False
@@ -124,6 +129,10 @@ def encode_update(
         raise ValueError("the model shares %d parameters, not %d" % (model.shared_size, len(values)))
     if not 0 <= codec < len(CODECS):
         raise ValueError("no codec %r" % codec)
+    if native is not None:
+        message = native.encode(values, indices, (codec, model.shape_hash, version, boot, sequence, samples))
+        if message is not None:
+            return message
     plan = _Plan(values, indices, codec)
     out = _with_header(model, plan, (version, boot, sequence, samples, plan.count))
     at = _put_gaps(out, len(out) - 4 - plan.payload_bytes(), plan, values, indices)

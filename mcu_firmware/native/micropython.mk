@@ -1,0 +1,3 @@
+# The C core as a user module of a MicroPython firmware: make ... USER_C_MODULES=mcu_firmware/...
+SRC_USERMOD += $(USERMOD_DIR)/tegu_native.c
+CFLAGS_USERMOD += -I$(USERMOD_DIR) -DTEGU_USER_MODULE=1 -ffp-contract=off
