@@ -54,7 +54,7 @@ class Native:
         count = len(plan[0]) // LAYER_INTS
         return count, (ctypes.c_void_p * count)(*(pointer(row).value for row in plan[5 : 5 + count]))
 
-    def step(self, plan: tuple[Any, ...], x: Any, y: Any, step_size: float, only: int) -> int:
+    def step(self, plan: tuple[Any, ...], x: Any, y: Any, step_size: float, only: str) -> int:
         count, rows = self._read(plan)
         layers, weights, loss, delta, before = (pointer(plan[at]) for at in range(5))
         last = plan[0][-LAYER_INTS:]
@@ -74,7 +74,7 @@ class Native:
         label = y if classes else 0
         return int(
             self._c.tegu_learn(
-                layers, count, weights, pointer(row), label, target, step_size, only, rows, delta, before, loss
+                layers, count, weights, pointer(row), label, target, step_size, ("", "local", "shared").index(only), rows, delta, before, loss
             )
         )
 
@@ -89,26 +89,13 @@ class Native:
     def top_p(self, values: Any, k: int, indices: Any) -> int:
         return int(self._c.tegu_top_p(pointer(values), len(values), k, pointer(indices), int(indices.typecode == "I")))
 
-    def measure(self, message: Any, values: Any, indices: Any, seen: bytearray) -> int:
+    def encode(self, values: Any, indices: Any, *numbers: int) -> bytearray | None:
+        message = array("I", [*numbers, *[0] * 7])
+        out = bytearray(64 + 8 * len(values))
         wide = int(indices.typecode == "I")
-        return int(
-            self._c.tegu_measure(
-                pointer(message), pointer(values), len(values), pointer(indices), len(indices), wide, pointer(seen)
-            )
-        )
-
-    def encode(self, out: bytearray, message: Any, values: Any, indices: Any, seen: bytearray) -> None:
-        wide = int(indices.typecode == "I")
-        self._c.tegu_encode(
-            pointer(out),
-            len(out),
-            pointer(message),
-            pointer(values),
-            pointer(indices),
-            ctypes.c_size_t(len(indices)),
-            wide,
-            pointer(seen),
-        )
+        sizes = pointer(values), ctypes.c_size_t(len(values)), pointer(indices), ctypes.c_size_t(len(indices))
+        length = self._c.tegu_encode(pointer(out), pointer(message), *sizes, wide)
+        return None if length < 0 else out[:length]
 
     def get_indices(self, data: bytes, at: int, end: int, count: int, r: int, size: int, indices: Any) -> int:
         wide = int(indices.typecode == "I")

@@ -69,13 +69,13 @@ class Stamping(Session):
     """
 
     def received(self, topic: str, payload: bytes) -> list[tuple[Any, ...]]:
-        if "/delta/" in topic and self.model is not None and self._base is not None:
+        if "/delta/" in topic and self.model is not None and self._kept._start is not None:
             with suppress(ValueError):
                 told = decode_update(payload, self.model)
                 whole = array("f", bytes(4 * self.model.shared_size))
                 for place, value in zip(told.indices, told.values, strict=True):
                     whole[place] = value
-                stamp = crc32(self._base.tobytes())
+                stamp = crc32(self._kept._start.tobytes())
                 payload = bytes(encode_update(self.model, whole, told.indices, told.codec, told.version, stamp))
         return super().received(topic, payload)
 
@@ -722,8 +722,8 @@ def growing(version: int) -> list[float]:
 
 
 def base_of(session: Session) -> list[float]:
-    assert session._base is not None
-    return session._base.tolist()
+    assert session._kept._start is not None
+    return session._kept._start.tolist()
 
 
 def at_version_1(**options: Any) -> Session:

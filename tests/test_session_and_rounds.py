@@ -209,9 +209,9 @@ class Wire:
             self.carry_out(device, device.session.connected())
         for topic, payload in self.landed(device.name):
             self.carry_out(device, device.session.received(topic, payload))
-        if session.version != device.version and session._base is not None:
+        if session.version != device.version and session._kept._start is not None:
             device.version = session.version
-            assert session._base.tobytes() == self.held[session.version].tobytes()
+            assert session._kept._start.tobytes() == self.held[session.version].tobytes()
         self.carry_out(device, device.learn())
         self.carry_out(device, device.session.tick(self.now_s()))
 
@@ -401,7 +401,7 @@ def check_the_books(wire: Wire) -> None:
 
 def check_that_nothing_learned_is_lost(device: Device, counted: list[bytes]) -> None:
     """What it learned in rounds = what was counted + its residual, but for rounding."""
-    residual = device.session._residual
+    residual = device.session._kept._residual
     assert residual is not None
     sums = list(residual)
     for payload in counted:

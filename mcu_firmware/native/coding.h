@@ -4,13 +4,14 @@
 #ifndef TEGU_CODING_H
 #define TEGU_CODING_H
 
+#include "learning.h"
 #include "selection.h"
 
 enum { F32, F16, INT8 };
 #define FORMAT 1
-#define SEEN 256 // entries whose magnitudes are remembered from the first pass
+#define BLOCK 128 // entries worked on at a time
 
-// What is to be encoded and, filled in by measure(), how: tegu.native has the same fields in an array('I').
+// What is to be encoded and, filled in by measure(), how.
 typedef struct {
     uint32_t codec, shape_hash, version, boot, sequence, samples;
     uint32_t count, gap_r, gap_unary_bytes, magnitude_r, magnitude_unary_bytes, scale_bits, least;
@@ -51,70 +52,80 @@ static inline uint32_t multiple_of(uint32_t bits, scale_t scale) {
     return ((mantissa << 1) + (scale.mantissa << shift)) / (scale.mantissa << (shift + 1));
 }
 
-// The Golomb-Rice parameter with the fewest bits, the smallest of equals: costs fall and then rise with it.
+// The entries of an update, a block at a time: gaps, and magnitudes with the sign in the highest bit. Entries whose int8
+// magnitude is zero are left out. What fits one block is worked out once.
 typedef struct {
-    uint32_t low, sums[3], count;
-} rice_t;
+    const uint32_t *values;
+    const void *indices;
+    size_t k;
+    int wide, codec;
+    scale_t scale;
+    uint32_t before; // the last index sent
+    size_t ready; // 1: the only block is in place
+    size_t count; // in the block
+    uint32_t numbers[2][BLOCK];
+} entries_t;
 
-static inline void rice_add(rice_t *rice, uint32_t value) {
-    value >>= rice->low;
-    rice->sums[0] += value;
-    rice->sums[1] += value >> 1;
-    rice->sums[2] += value >> 2;
-}
+enum { GAPS, MAGNITUDES, SIGNS };
+#define SIGN 0x80000000u
 
-// -1: the best may lie below what was looked at; 1: above; 0: it is *r, with so many bytes of unary part.
-static int rice_best(const rice_t *rice, uint32_t *r, uint32_t *unary_bytes) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < 3; i++) {
-        if (rice->sums[i] + i * rice->count < rice->sums[best] + best * rice->count) {
-            best = i;
-        }
+// The block from entry number `from` on.
+static QUICK void pack(entries_t *e, size_t from) {
+    if (e->ready) {
+        return;
     }
-    *r = rice->low + best;
-    *unary_bytes = (rice->sums[best] + rice->count + 7) >> 3;
-    return best == 0 && rice->low ? -1 : best == 2 && *r < 15 ? 1 : 0;
-}
-
-// Where to look first: about the logarithm of ln 2 times the mean.
-static uint32_t rice_guess(uint32_t sum, uint32_t count) {
-    uint32_t r = 0;
-    while (r < 13 && ((uint64_t)count << (r + 1)) * 3 < (uint64_t)sum * 2) {
-        r++;
-    }
-    return r ? r - 1 : 0;
-}
-
-// The magnitude of entry n, from `seen` if n is among the first.
-static inline uint32_t magnitude_at(size_t n, uint32_t bits, scale_t scale, const uint8_t *seen) {
-    return n < SEEN ? seen[n] : multiple_of(bits, scale);
-}
-
-// One pass over the entries that are sent: gaps when `least` is 0, else magnitudes beyond the least.
-static void rice_over(rice_t *rice, const uint32_t *values, const void *indices, size_t k, int wide, int codec,
-    scale_t scale, const uint8_t *seen, uint32_t least) {
-    uint32_t before = (uint32_t)-1;
-    rice->count = rice->sums[0] = rice->sums[1] = rice->sums[2] = 0;
-    for (size_t n = 0; n < k; n++) {
-        uint32_t index = get_index(indices, n, wide);
-        uint32_t m = codec == INT8 ? magnitude_at(n, values[index], scale, seen) : 1;
-        if (m) {
-            rice_add(rice, least ? m - least : index - before - 1);
-            rice->count++;
+    e->ready = e->k <= BLOCK;
+    uint32_t before = from ? e->before : (uint32_t)-1, *gap = e->numbers[GAPS], *number = e->numbers[MAGNITUDES];
+    size_t to = e->k - from > BLOCK ? from + BLOCK : e->k;
+    scale_t scale = e->scale;
+    for (; from < to; from++) {
+        uint32_t index = get_index(e->indices, from, e->wide), bits = e->values[index];
+        uint32_t magnitude = e->codec == INT8 ? multiple_of(bits, scale) : 1;
+        if (magnitude) {
+            *gap++ = index - before - 1;
+            *number++ = magnitude | (bits & SIGN);
             before = index;
         }
     }
+    e->before = before;
+    e->count = gap - e->numbers[GAPS];
 }
 
-static void rice_search(uint32_t guess, uint32_t *r, uint32_t *unary_bytes, const uint32_t *values, const void *indices,
-    size_t k, int wide, int codec, scale_t scale, const uint8_t *seen, uint32_t least) {
-    rice_t rice = { guess };
-    int way;
-    do {
-        rice_over(&rice, values, indices, k, wide, codec, scale, seen, least);
-        way = rice_best(&rice, r, unary_bytes);
-        rice.low += way;
-    } while (way);
+// The Golomb-Rice parameter with the fewest bits, the smallest of equals, for gaps or for magnitudes less `base`: costs fall
+// and then rise with it, so it is found from a guess by looking at four at once.
+static QUICK uint32_t rice_of(entries_t *e, int what, uint32_t base, uint32_t count, uint32_t sum, uint32_t *unary_bytes) {
+    uint32_t low = 0;
+    while (low < 12 && ((uint64_t)count << (low + 1)) * 3 < (uint64_t)sum * 2) {
+        low++;
+    }
+    low -= low > 0;
+    for (;;) {
+        uint32_t a = 0, b = 0, c = 0, d = 0;
+        for (size_t from = 0; from < e->k; from += BLOCK) {
+            pack(e, from);
+            for (const uint32_t *n = e->numbers[what], *end = n + e->count; n < end;) {
+                uint32_t value = ((*n++ & ~SIGN) - base) >> low;
+                a += value;
+                b += value >> 1;
+                c += value >> 2;
+                d += value >> 3;
+            }
+        }
+        uint32_t sums[4] = { a, b, c, d }, best = 0;
+        for (uint32_t i = 1; i < 4; i++) {
+            if (sums[i] + i * count < sums[best] + best * count) {
+                best = i;
+            }
+        }
+        if (best == 0 && low) {
+            low--;
+        } else if (best == 3 && low < 12) {
+            low++;
+        } else {
+            *unary_bytes = (sums[best] + count + 7) >> 3;
+            return low + best;
+        }
+    }
 }
 
 static uint32_t varint_bytes(uint32_t value) {
@@ -125,52 +136,46 @@ static uint32_t varint_bytes(uint32_t value) {
     return count;
 }
 
-// The length of the whole message, or -1 if an index is out of order or range or a value is not finite.
-static int32_t measure(message_t *m, const uint32_t *values, size_t size, const void *indices, size_t k, int wide, uint8_t *seen) {
-    uint32_t largest = 0, before = (uint32_t)-1, last = before, sum = 0;
-    for (size_t n = 0; n < k; n++) {
-        uint32_t index = get_index(indices, n, wide);
+// Fills in m and what the entries need; the length of the whole message, or -1 if an index is out of order or
+// range or a value is not finite.
+static QUICK int32_t measure(message_t *m, entries_t *e, size_t size) {
+    uint32_t largest = 0, before = (uint32_t)-1, sum = 0;
+    for (size_t n = 0; n < e->k; n++) {
+        uint32_t index = get_index(e->indices, n, e->wide);
         if (index >= size || (n && index <= before)) {
             return -1;
         }
         before = index;
-        uint32_t bits = values[index] << 1;
+        uint32_t bits = e->values[index] << 1;
         largest = bits > largest ? bits : largest;
     }
     if (largest >= 0xff000000) {
         return -1;
     }
-    union { uint32_t bits; float value; } word = { largest >> 1 };
+    word_t word;
+    word.bits = largest >> 1;
     word.value /= 127.0f;
     uint32_t scale_bits = (word.bits + 0xffff) >> 16;
     m->scale_bits = scale_bits < 1 ? 1 : scale_bits > 0x7f7f ? 0x7f7f : scale_bits;
-    scale_t scale = scale_from(m->scale_bits);
+    e->scale = scale_from(m->scale_bits);
     m->least = 127;
-    m->count = k;
-    if (m->codec == INT8) {
-        m->count = 0;
-        for (size_t n = 0; n < k; n++) {
-            uint32_t index = get_index(indices, n, wide), magnitude = multiple_of(values[index], scale);
-            if (n < SEEN) {
-                seen[n] = magnitude;
-            }
-            if (magnitude) {
-                m->least = magnitude < m->least ? magnitude : m->least;
-                m->count++;
-                sum += magnitude;
-                last = index;
-            }
+    m->count = 0;
+    e->codec = m->codec;
+    e->ready = 0;
+    for (size_t from = 0; from < e->k; from += BLOCK) {
+        pack(e, from);
+        m->count += e->count;
+        for (size_t n = 0; n < e->count; n++) {
+            uint32_t magnitude = e->numbers[MAGNITUDES][n] & ~SIGN;
+            m->least = magnitude < m->least ? magnitude : m->least;
+            sum += magnitude;
         }
-    } else {
-        last = before;
     }
     m->gap_r = m->gap_unary_bytes = m->magnitude_r = m->magnitude_unary_bytes = 0;
     if (m->count) {
-        rice_search(rice_guess(last + 1 - m->count, m->count), &m->gap_r, &m->gap_unary_bytes, values, indices, k, wide, m->codec,
-            scale, seen, 0);
+        m->gap_r = rice_of(e, GAPS, 0, m->count, e->before + 1 - m->count, &m->gap_unary_bytes);
         if (m->codec == INT8) {
-            rice_search(rice_guess(sum - m->least * m->count, m->count), &m->magnitude_r, &m->magnitude_unary_bytes, values,
-                indices, k, wide, INT8, scale, seen, m->least);
+            m->magnitude_r = rice_of(e, MAGNITUDES, m->least, m->count, sum - m->least * m->count, &m->magnitude_unary_bytes);
         }
     }
     uint32_t length = 8 + varint_bytes(m->version) + varint_bytes(m->boot) + varint_bytes(m->sequence) +
@@ -191,7 +196,7 @@ static uint8_t *put_varint(uint8_t *out, uint32_t value) {
 }
 
 // CRC-32 (ISO-HDLC), four bits at a time
-static uint32_t crc32_of(const uint8_t *data, size_t size) {
+static QUICK uint32_t crc32_of(const uint8_t *data, size_t size) {
     uint32_t table[16], crc = 0xffffffff;
     for (uint32_t i = 0; i < 16; i++) {
         uint32_t c = i;
@@ -208,36 +213,38 @@ static uint32_t crc32_of(const uint8_t *data, size_t size) {
     return ~crc;
 }
 
-// Bits to come, from the least significant on, whole bytes being written when there are some.
+// A section of bits on its way out: those to come, from the least significant on.
 typedef struct {
-    uint8_t *at;
+    uint8_t *out;
     uint32_t word, bits;
 } section_t;
 
-static inline void put_bits(section_t *s, uint32_t value, uint32_t count) {
-    s->word |= value << s->bits;
-    s->bits += count;
-    while (s->bits >= 8) {
-        *s->at++ = s->word;
-        s->word >>= 8;
-        s->bits -= 8;
+// The block's part of a section: of each number, less `base`, the unary part or the low r bits; or the signs.
+static QUICK void put_block(section_t *s, const entries_t *e, int what, uint32_t base, uint32_t r, int unary) {
+    const uint32_t *n = e->numbers[what == GAPS ? GAPS : MAGNITUDES], *end = n + e->count;
+    uint32_t word = s->word, bits = s->bits, mask = (1u << r) - 1;
+    uint8_t *out = s->out;
+    while (n < end) {
+        uint32_t value = *n++;
+        value = what == SIGNS ? value >> 31 : (value & ~SIGN) - base;
+        if (unary) {
+            for (bits += value >> r; bits >= 8; bits -= 8) {
+                *out++ = word;
+                word = 0;
+            }
+            word |= 1u << bits++;
+        } else {
+            word |= (value & mask) << bits;
+            bits += r;
+        }
+        for (; bits >= 8; bits -= 8) {
+            *out++ = word;
+            word >>= 8;
+        }
     }
-}
-
-static inline void put_unary(section_t *s, uint32_t zeros) {
-    s->bits += zeros;
-    while (s->bits >= 8) {
-        *s->at++ = s->word;
-        s->word = 0;
-        s->bits -= 8;
-    }
-    put_bits(s, 1, 1);
-}
-
-static void put_end(section_t *s) {
-    if (s->bits) {
-        *s->at++ = s->word;
-    }
+    s->word = word;
+    s->bits = bits;
+    s->out = out;
 }
 
 static uint32_t half_of(uint32_t bits) {
@@ -259,8 +266,7 @@ static uint32_t half_of(uint32_t bits) {
 }
 
 // The message into out, which is as long as measure() said.
-static void encode(uint8_t *out, uint32_t length, const message_t *m, const uint32_t *values, const void *indices, size_t k, int wide,
-    const uint8_t *seen) {
+static void encode(uint8_t *out, uint32_t length, const message_t *m, entries_t *e) {
     uint8_t *p = out;
     *p++ = FORMAT << 4 | m->codec;
     *p++ = m->gap_r << 4 | m->magnitude_r;
@@ -275,40 +281,33 @@ static void encode(uint8_t *out, uint32_t length, const message_t *m, const uint
         *p++ = m->scale_bits >> 8;
         *p++ = m->least;
     }
-    scale_t scale = scale_from(m->scale_bits);
-    uint32_t gap_r = m->gap_r, magnitude_r = m->magnitude_r, before = (uint32_t)-1;
-    section_t gaps = { p }, gaps_low = { p + m->gap_unary_bytes };
-    section_t signs = { gaps_low.at + ((m->count * gap_r + 7) >> 3) }, unary = { signs.at + ((m->count + 7) >> 3) };
-    section_t low = { unary.at + m->magnitude_unary_bytes };
-    p = signs.at;
-    for (size_t n = 0; n < k; n++) {
-        uint32_t index = get_index(indices, n, wide), bits = values[index];
-        uint32_t magnitude = m->codec == INT8 ? magnitude_at(n, bits, scale, seen) : 1;
-        if (!magnitude) {
-            continue;
-        }
-        uint32_t gap = index - before - 1;
-        before = index;
-        put_unary(&gaps, gap >> gap_r);
-        put_bits(&gaps_low, gap & ((1u << gap_r) - 1), gap_r);
+    section_t sections[5] = { { p } };
+    sections[1].out = p + m->gap_unary_bytes;
+    sections[2].out = p = sections[1].out + ((m->count * m->gap_r + 7) >> 3);
+    sections[3].out = sections[2].out + ((m->count + 7) >> 3);
+    sections[4].out = sections[3].out + m->magnitude_unary_bytes;
+    for (size_t from = 0; from < e->k; from += BLOCK) {
+        pack(e, from);
+        put_block(sections, e, GAPS, 0, m->gap_r, 1);
+        put_block(sections + 1, e, GAPS, 0, m->gap_r, 0);
         if (m->codec == INT8) {
-            magnitude -= m->least;
-            put_bits(&signs, bits >> 31, 1);
-            put_unary(&unary, magnitude >> magnitude_r);
-            put_bits(&low, magnitude & ((1u << magnitude_r) - 1), magnitude_r);
-            continue;
-        }
-        uint32_t word = m->codec == F32 ? bits : half_of(bits);
-        for (int width = m->codec == F32 ? 4 : 2; width; width--, word >>= 8) {
-            *p++ = word;
+            put_block(sections + 2, e, SIGNS, 0, 1, 0);
+            put_block(sections + 3, e, MAGNITUDES, m->least, m->magnitude_r, 1);
+            put_block(sections + 4, e, MAGNITUDES, m->least, m->magnitude_r, 0);
         }
     }
-    put_end(&gaps);
-    put_end(&gaps_low);
-    if (m->codec == INT8) {
-        put_end(&signs);
-        put_end(&unary);
-        put_end(&low);
+    for (int i = 0; i < 5; i++) {
+        if (sections[i].bits) {
+            *sections[i].out = sections[i].word;
+        }
+    }
+    if (m->codec != INT8) {
+        for (size_t n = 0; n < e->k; n++) {
+            uint32_t bits = e->values[get_index(e->indices, n, e->wide)], word = m->codec == F32 ? bits : half_of(bits);
+            for (int width = m->codec == F32 ? 4 : 2; width; width--, word >>= 8) {
+                *p++ = word;
+            }
+        }
     }
     uint32_t crc = crc32_of(out, length - 4);
     for (int i = 4; i; i--, crc >>= 8) {

@@ -16,13 +16,14 @@ int32_t tegu_top_p(const uint32_t *values, size_t size, uint32_t k, void *indice
     return top_p(values, size, k, indices, wide);
 }
 
-int32_t tegu_measure(message_t *m, const uint32_t *values, size_t size, const void *indices, size_t k, int wide, uint8_t *seen) {
-    return measure(m, values, size, indices, k, wide, seen);
-}
-
-void tegu_encode(uint8_t *out, uint32_t length, const message_t *m, const uint32_t *values, const void *indices, size_t k,
-    int wide, const uint8_t *seen) {
-    encode(out, length, m, values, indices, k, wide, seen);
+// Into `out`, which has room for all; the length, or -1.
+int32_t tegu_encode(uint8_t *out, message_t *m, const uint32_t *values, size_t size, const void *indices, size_t k, int wide) {
+    entries_t entries = { .values = values, .indices = indices, .k = k, .wide = wide };
+    int32_t length = measure(m, &entries, size);
+    if (length >= 0) {
+        encode(out, length, m, &entries);
+    }
+    return length;
 }
 
 int32_t tegu_get_indices(const uint8_t *data, size_t at, size_t end, size_t count, uint32_t r, uint32_t size, void *indices, int wide) {

@@ -11,16 +11,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// For the loops in which time is spent; everything else is made small.
+#if defined(__GNUC__) && !defined(__clang__)
+#define QUICK __attribute__((optimize("O2")))
+#else
+#define QUICK
+#endif
+
 #if defined(__thumb2__) && defined(__ARM_FP) && (__ARM_FP & 4)
 #define TEGU_VFP 1
 #else
 #define TEGU_VFP 0
 #endif
 
-#define NOINLINE __attribute__((noinline)) // one copy of each: native code is small code
 
 // total + w[0] x[0] + w[1] x[1] + ...
-static NOINLINE float dot(float total, const float *w, const float *x, size_t n) {
+static inline __attribute__((always_inline)) float dot(float total, const float *w, const float *x, size_t n) {
 #if TEGU_VFP
     size_t eights = n >> 3;
     n &= 7;
@@ -51,7 +57,7 @@ static NOINLINE float dot(float total, const float *w, const float *x, size_t n)
 }
 
 // w -= move x
-static NOINLINE void move_row(float *w, float move, const float *x, size_t n) {
+static inline __attribute__((always_inline)) void move_row(float *w, float move, const float *x, size_t n) {
 #if TEGU_VFP
     size_t eights = n >> 3;
     n &= 7;
@@ -82,7 +88,7 @@ static NOINLINE void move_row(float *w, float move, const float *x, size_t n) {
 }
 
 // Fused: before += w d, with the old w, and w -= move x
-static NOINLINE void carry_and_move_row(float *w, float *before, float d, float move, const float *x, size_t n) {
+static inline __attribute__((always_inline)) void carry_and_move_row(float *w, float *before, float d, float move, const float *x, size_t n) {
 #if TEGU_VFP
     size_t eights = n >> 3;
     n &= 7;
@@ -127,7 +133,7 @@ static NOINLINE void carry_and_move_row(float *w, float *before, float d, float 
 }
 
 // to += d x
-static NOINLINE void add_row(float *to, float d, const float *x, size_t n) {
+static inline __attribute__((always_inline)) void add_row(float *to, float d, const float *x, size_t n) {
 #if TEGU_VFP
     size_t eights = n >> 3;
     n &= 7;

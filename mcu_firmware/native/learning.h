@@ -15,6 +15,7 @@ typedef struct {
 } layer_t;
 
 #define DELTA_BOUND 10.0f
+#define DELTA_BOUND_BITS 0x41200000u
 #define LARGEST 1e15f
 #define SMALLEST 1e-12f
 #define TAPS_AT_ONCE 32
@@ -72,10 +73,10 @@ static float log_of(float p) {
 }
 
 static void activate(int activation, float *out, int units) {
-    if (activation == RELU) {
-        for (int u = 0; u < units; u++) {
-            if (out[u] < 0.0f) {
-                out[u] = 0.0f;
+    if (activation == RELU) { // by their bits, which is quicker: those below zero become zero, -0 and NaN stay
+        for (word_t *w = (word_t *)out; units--; w++) {
+            if (w->bits - 0x80000001u < 0x7f800000u) {
+                w->bits = 0;
             }
         }
     } else if (activation == TANH) {
@@ -108,19 +109,19 @@ static void activate(int activation, float *out, int units) {
 
 // delta times the slope of the activation, which its output tells; bounded
 static void through(int activation, const float *out, float *delta, int units) {
-    for (int u = 0; u < units; u++) {
-        float d = delta[u];
+    for (word_t *d = (word_t *)delta; units--; d++, out++) {
         if (activation == RELU) {
-            if (!(out[u] > 0.0f)) {
-                d = 0.0f;
+            if (((const word_t *)out)->bits - 1 >= 0x7f800000) { // not above zero
+                d->bits = 0;
             }
         } else if (activation == TANH) {
-            d *= 1.0f - out[u] * out[u];
+            d->value *= 1.0f - *out * *out;
         } else if (activation == SIGMOID) {
-            d *= out[u] * (1.0f - out[u]);
+            d->value *= *out * (1.0f - *out);
         }
-        d = d < DELTA_BOUND ? d : DELTA_BOUND;
-        delta[u] = d > -DELTA_BOUND ? d : -DELTA_BOUND;
+        if (d->bits << 1 > DELTA_BOUND_BITS << 1) { // its magnitude; as in Python, NaN becomes the bound
+            d->value = d->value < 0.0f ? -DELTA_BOUND : DELTA_BOUND;
+        }
     }
 }
 

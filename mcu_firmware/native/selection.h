@@ -6,8 +6,7 @@
 #ifndef TEGU_SELECTION_H
 #define TEGU_SELECTION_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "kernels.h"
 
 #define BINS 256
 
@@ -19,14 +18,24 @@ static int bin_of(const uint32_t *counts, int bin, uint32_t *k) {
     return bin;
 }
 
-static inline void count_bits(const uint32_t *values, size_t size, uint32_t wanted, int shift, uint32_t *counts, int bins) {
-    for (int i = 0; i < bins; i++) {
+// How many values have which bits at `shift`, of those with `wanted` above them; all if there is none above. Cleared first.
+static QUICK void count_bits(const uint32_t *values, const uint32_t *end, uint32_t wanted, int shift, uint32_t *counts, uint32_t mask) {
+    for (uint32_t i = 0; i <= mask; i++) {
         counts[i] = 0;
     }
-    for (size_t i = 0; i < size; i++) {
-        uint32_t bits = values[i] << 1;
-        if (bits >> (shift + 1) == wanted) {
-            counts[(bits >> (shift + 1 - (bins == BINS ? 8 : 3))) & (bins - 1)]++;
+    uint32_t above = mask > 7 ? 8 : 3;
+    if (shift == 23) {
+        #pragma GCC unroll 4
+        while (values < end) {
+            counts[*values++ >> 23 & 0xff]++;
+        }
+        return;
+    }
+    #pragma GCC unroll 4
+    while (values < end) {
+        uint32_t bits = *values++ & 0x7fffffff;
+        if (bits >> (shift + above) == wanted) {
+            counts[bits >> shift & mask]++;
         }
     }
 }
@@ -35,12 +44,8 @@ static inline void count_bits(const uint32_t *values, size_t size, uint32_t want
 // 28 octaves below the largest, where the rules of tegu.sparse are others.
 static int32_t threshold_of(const uint32_t *values, size_t size, uint32_t *ties) {
     uint32_t counts[BINS];
-    for (int i = 0; i < BINS; i++) {
-        counts[i] = 0;
-    }
-    for (size_t i = 0; i < size; i++) {
-        counts[(values[i] >> 23) & 0xff]++;
-    }
+    const uint32_t *end = values + size;
+    count_bits(values, end, 0, 23, counts, BINS - 1);
     int top = BINS - 1;
     if (counts[top]) {
         return -1;
@@ -52,12 +57,12 @@ static int32_t threshold_of(const uint32_t *values, size_t size, uint32_t *ties)
     if (exponent < 1 || exponent < top - 28) {
         return -1;
     }
-    count_bits(values, size, exponent, 23, counts, BINS);
+    count_bits(values, end, exponent, 15, counts, BINS - 1);
     uint32_t fine = (uint32_t)exponent << 8 | bin_of(counts, BINS - 1, ties);
     if (counts[fine & 0xff] == *ties) {
         return fine << 3; // all of this bin
     }
-    count_bits(values, size, fine, 15, counts, 8);
+    count_bits(values, end, fine, 12, counts, 7);
     return fine << 3 | bin_of(counts, 7, ties);
 }
 
@@ -74,7 +79,7 @@ static inline uint32_t get_index(const void *indices, size_t at, int wide) {
 }
 
 // The ascending indices of the k largest magnitudes; how many they are, which is k, or -1 as above.
-static int32_t top_p(const uint32_t *values, size_t size, uint32_t k, void *indices, int wide) {
+static QUICK int32_t top_p(const uint32_t *values, size_t size, uint32_t k, void *indices, int wide) {
     uint32_t ties = k;
     int32_t floor = threshold_of(values, size, &ties);
     if (floor < 0) {
@@ -82,16 +87,19 @@ static int32_t top_p(const uint32_t *values, size_t size, uint32_t k, void *indi
     }
     uint32_t least = (uint32_t)floor << 13, beyond = least + (1u << 13);
     size_t at = 0;
-    for (size_t i = 0; i < size; i++) {
-        uint32_t bits = values[i] << 1;
+    const uint32_t *value = values, *end = values + size;
+    #pragma GCC unroll 4
+    while (value < end) {
+        uint32_t bits = *value++ << 1;
         if (bits >= least) {
-            if (bits < beyond) {
-                if (ties == 0) {
-                    continue;
-                }
-                ties--;
+            if (bits < beyond && ties-- == 0) {
+                ties = 0;
+                continue;
             }
-            put_index(indices, at++, i, wide);
+            put_index(indices, at++, value - values - 1, wide);
+            if (at == k) {
+                break;
+            }
         }
     }
     return at;

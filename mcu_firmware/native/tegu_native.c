@@ -6,17 +6,18 @@
 
 #if TEGU_USER_MODULE
 #include "py/obj.h"
-#include "py/objtuple.h"
 #include "py/runtime.h"
 #else
 #include "py/dynruntime.h"
-#include "py/objtuple.h"
 #endif
+#include "py/objarray.h"
+#include "py/objtuple.h"
 
 #include "learning.h"
 #include "decoding.h"
 
 #define MOST_LAYERS 12
+#define LAYER_INTS (sizeof(layer_t) / sizeof(int32_t))
 #define FIRST_ROW 5 // of a plan: before it are layers, weights, loss and two rows of deltas
 
 typedef struct {
@@ -42,20 +43,23 @@ static float float_of(mp_obj_t thing) {
     #endif
 }
 
-// The plan is a tuple that tegu.native has made, all of whose sizes follow from one model.
+static inline void *items_of(mp_obj_t thing) {
+    return ((mp_obj_array_t *)MP_OBJ_TO_PTR(thing))->items;
+}
+
+// The plan is a tuple of arrays that tegu.native has made, all of whose sizes follow from one model: looked into without asking.
 static void read_plan(mp_obj_t thing, plan_t *plan) {
-    mp_obj_tuple_t *tuple = MP_OBJ_TO_PTR(thing);
-    size_t bytes;
-    plan->layers = buffer_of(tuple->items[0], &bytes, MP_BUFFER_READ);
-    plan->count = bytes / sizeof(layer_t);
-    plan->weights = buffer_of(tuple->items[1], &bytes, MP_BUFFER_RW);
-    plan->loss = buffer_of(tuple->items[2], &bytes, MP_BUFFER_RW);
-    plan->delta = buffer_of(tuple->items[3], &bytes, MP_BUFFER_RW);
-    plan->before = buffer_of(tuple->items[4], &bytes, MP_BUFFER_RW);
+    const mp_obj_t *items = ((mp_obj_tuple_t *)MP_OBJ_TO_PTR(thing))->items;
+    plan->layers = items_of(items[0]);
+    plan->count = ((mp_obj_array_t *)MP_OBJ_TO_PTR(items[0]))->len / LAYER_INTS;
+    plan->weights = items_of(items[1]);
+    plan->loss = items_of(items[2]);
+    plan->delta = items_of(items[3]);
+    plan->before = items_of(items[4]);
     for (size_t i = 0; i < plan->count; i++) {
-        plan->rows[i] = buffer_of(tuple->items[FIRST_ROW + i], &bytes, MP_BUFFER_RW);
+        plan->rows[i] = items_of(items[FIRST_ROW + i]);
     }
-    plan->x_row = tuple->items[FIRST_ROW + plan->count];
+    plan->x_row = items[FIRST_ROW + plan->count];
 }
 
 // A row of numbers: an array('f') as it is, any other sequence copied into `room`. NULL if it has another length.
@@ -75,7 +79,7 @@ static const float *row_of(mp_obj_t thing, size_t count, mp_obj_t room) {
     return row;
 }
 
-// step(plan, x, y, step_size, only): 0 done, 1 the sample is bad or the weights have diverged
+// step(plan, x, y, step_size, only), only being "", "local" or "shared": 0 done, 1 the sample is bad or the weights have diverged
 static mp_obj_t native_step(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     plan_t plan;
@@ -113,8 +117,11 @@ static mp_obj_t native_step(size_t n_args, const mp_obj_t *args) {
             }
         }
     }
-    return MP_OBJ_NEW_SMALL_INT(learn(plan.layers, plan.count, plan.weights, x, y, wanted, float_of(args[3]),
-        mp_obj_get_int(args[4]), plan.rows, plan.delta, plan.before, plan.loss));
+    size_t letters;
+    mp_obj_str_get_data(args[4], &letters);
+    int only = letters == 0 ? ALL : letters == 5 ? LOCAL : SHARED;
+    return MP_OBJ_NEW_SMALL_INT(learn(plan.layers, plan.count, plan.weights, x, y, wanted, float_of(args[3]), only, plan.rows,
+        plan.delta, plan.before, plan.loss));
 }
 
 // predict(plan, x): 0 done, 1 not a row of the right length
@@ -153,33 +160,23 @@ static mp_obj_t native_top_p(size_t n_args, const mp_obj_t *args) {
     return MP_OBJ_NEW_SMALL_INT(top_p(values, bytes / 4, k, indices, wide));
 }
 
-// measure(message, values, indices, seen): bytes of the update, or -1
-static mp_obj_t native_measure(size_t n_args, const mp_obj_t *args) {
-    (void)n_args;
-    size_t bytes, size, k, room;
-    int wide;
-    message_t *message = buffer_of(args[0], &bytes, MP_BUFFER_RW);
-    const uint32_t *values = buffer_of(args[1], &size, MP_BUFFER_READ);
-    const void *indices = indices_of(args[2], &k, &wide, MP_BUFFER_READ);
-    uint8_t *seen = buffer_of(args[3], &room, MP_BUFFER_RW);
-    if (bytes < sizeof(message_t) || room < SEEN) {
-        return MP_OBJ_NEW_SMALL_INT(-1);
-    }
-    return MP_OBJ_NEW_SMALL_INT(measure(message, values, size / 4, indices, k, wide, seen));
-}
-
-// encode(out, message, values, indices, seen), all of them as measure() had them, out as long as it said
+// encode(values, indices, codec, shape_hash, version, boot, sequence, samples): the update as a bytearray; None if it cannot be
 static mp_obj_t native_encode(size_t n_args, const mp_obj_t *args) {
-    (void)n_args;
-    size_t length, bytes, size, k, room;
-    int wide;
-    uint8_t *out = buffer_of(args[0], &length, MP_BUFFER_RW);
-    const message_t *message = buffer_of(args[1], &bytes, MP_BUFFER_READ);
-    const uint32_t *values = buffer_of(args[2], &size, MP_BUFFER_READ);
-    const void *indices = indices_of(args[3], &k, &wide, MP_BUFFER_READ);
-    const uint8_t *seen = buffer_of(args[4], &room, MP_BUFFER_READ);
-    encode(out, length, message, values, indices, k, wide, seen);
-    return mp_const_none;
+    size_t size;
+    message_t message;
+    entries_t entries;
+    entries.values = buffer_of(args[0], &size, MP_BUFFER_READ);
+    entries.indices = indices_of(args[1], &entries.k, &entries.wide, MP_BUFFER_READ);
+    for (size_t i = 2; i < n_args; i++) {
+        (&message.codec)[i - 2] = mp_obj_get_int_truncated(args[i]);
+    }
+    int32_t length = measure(&message, &entries, size / 4);
+    if (length < 0) {
+        return mp_const_none;
+    }
+    uint8_t *out = m_malloc(length);
+    encode(out, length, &message, &entries);
+    return mp_obj_new_bytearray_by_ref(length, out);
 }
 
 // get_indices(data, at, end, count, r, size, indices): the byte after the section, or -1
@@ -287,8 +284,8 @@ static mp_obj_t native_widen(size_t n_args, const mp_obj_t *args) {
 }
 
 #define FUNCTIONS(_) \
-    _(step, MP_QSTR_step, 5) _(predict, MP_QSTR_predict, 2) _(top_p, MP_QSTR_top_p, 3) _(measure, MP_QSTR_measure, 4) \
-    _(encode, MP_QSTR_encode, 5) _(get_indices, MP_QSTR_get_indices, 7) _(get_magnitudes, MP_QSTR_get_magnitudes, 8) \
+    _(step, MP_QSTR_step, 5) _(predict, MP_QSTR_predict, 2) _(top_p, MP_QSTR_top_p, 3) \
+    _(encode, MP_QSTR_encode, 8) _(get_indices, MP_QSTR_get_indices, 7) _(get_magnitudes, MP_QSTR_get_magnitudes, 8) \
     _(fold, MP_QSTR_fold, 7) _(add, MP_QSTR_add, 4) _(scatter, MP_QSTR_scatter, 7) _(widen, MP_QSTR_widen, 4)
 
 #define DEFINE(name, qstr, count) static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(native_##name##_obj, count, count, native_##name);

@@ -56,7 +56,8 @@ class Learner:
         self.rows = [array("f", bytes(4 * layer.units)) for layer in model.layers]  # activations
         widest = max(layer.units for layer in model.layers)
         self.deltas = (array("f", bytes(4 * widest)), array("f", bytes(4 * widest)))
-        self.native = None if native is None else native.plan(self)
+        self.native = None if native is None or normaliser is not None else native.plan(self)
+        self.native_step = None if self.native is None else native.step
 
     def predict_one(self, x: "Row") -> "Floats":
         """The outputs for x: probabilities of the classes (of class 1, if it is one number), or numbers. The array is reused by the next call."""
@@ -83,9 +84,10 @@ class Learner:
 
     def step(self, x: "Row", y: "int | Row") -> None:
         """As learn_one, leaving the loss in `loss`: on a board with the C of native a step takes nothing from the heap."""
-        if self.native is not None and self.normaliser is None:
-            if native.step(self.native, x, y, self.inner_step_size, self.only) == 0:
-                return
+        if self.native_step is None or self.native_step(self.native, x, y, self.inner_step_size, self.only):
+            self._step(x, y)
+
+    def _step(self, x: "Row", y: "int | Row") -> None:
         self._check(x, y)
         if self.normaliser is not None:
             self.normaliser.learn(x)

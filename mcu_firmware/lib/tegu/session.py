@@ -13,16 +13,14 @@ TinyReptile (arXiv 2304.05201) starts every round from the initialization, and s
 (arXiv 2307.06822) rebuilds the local layers. That unsent change is kept (error feedback) is our choice.
 """
 
-from array import array
-from binascii import crc32, hexlify
-from hashlib import sha256
+from binascii import crc32
 
 from . import topics
+from .kept import Kept
 from .learner import Learner
 from .model import Model
-from .sparse import add, subtract, top_p
+from .sparse import top_p
 from .wire import CODECS, WireError
-from .wire.initialization import decode_init
 from .wire.messages import Ack, Manifest, Round, State, encode_numbers
 from .wire.update import decode_update, encode_update
 
@@ -41,7 +39,11 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One device's part in one model. free_heap_bytes: 0 if the machine need not count; chunked: pull 1 KiB pieces."""
+    """One device's part in one model.
+
+    free_heap_bytes: 0 if the machine need not count; chunked: pull 1 KiB pieces; kept: where it keeps what it knows, in RAM
+    unless said. What a board had kept from before is in hand at once.
+    """
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Session:
         thing: "bytes | None" = None,
         free_heap_bytes: int = 0,
         chunked: bool = False,
+        kept: "Kept | None" = None,
     ) -> None:
         self.site = topics.check_id(site, "site")
         self.device = topics.check_id(device, "device")
@@ -63,15 +66,13 @@ class Session:
         self.manifest: Manifest | None = None
         self.model: Model | None = None
         self.learner: Learner | None = None  # adapted weights: what the room uses
-        self.version = 0  # of the initialization in hand; 0 is none
         self.learning = False
         self.learned = 0  # samples since the last update
         self.bad = 0
         self.accepted = 0
         self.diverged = 0
         self.bytes = {"model_down": 0, "update_up": 0, "telemetry_up": 0}  # payload bytes by class
-        self._base: "Floats | None" = None  # the initialization
-        self._residual: "Floats | None" = None  # shared parameters: learned but not yet accepted
+        self._kept = Kept() if kept is None else kept
         self._round: Round | None = None
         self._answered = 0  # the version to which this device has contributed
         self._tried = 0  # the round in which it last began to learn
@@ -81,10 +82,17 @@ class Session:
         self._kept_at = 0  # version at which something of this device was last accepted
         self._refused = False
         self._sequence = 0
-        self._pending: "bytearray | None" = None
-        self._pending_key = (0, 0, 0)
         self._sent_s: "float | None" = None
-        self._pieces: "bytearray | None" = None
+        self._chunk = 0  # the piece that is on its way
+        if self._kept.version:
+            self.model = Model(self._kept.spec)
+            self._take(self._kept.load(self.model))
+            self._kept_at = self._kept.version
+
+    @property
+    def version(self) -> int:
+        """Of the initialization in hand; 0 is none."""
+        return self._kept.version
 
     # --- events ---
 
@@ -144,11 +152,11 @@ class Session:
 
         ValueError if the sample is bad; nothing has changed then.
         """
-        if self.learner is None or self.manifest is None or self._base is None:
+        if self.learner is None or self.manifest is None or not self.version:
             return []
         self._set_learner(self.learner, self.manifest)
         try:
-            self.learner.learn_one(x, y)
+            self.learner.step(x, y)
         except ArithmeticError:
             if self.learning:
                 self._diverge()
@@ -173,7 +181,7 @@ class Session:
 
     def tick(self, now_s: float) -> "Effects":
         """Time has come to now_s (any clock that only grows): send again what has waited RESEND_S for its ack."""
-        if self._pending is None:
+        if self._kept.pending is None:
             return []
         if self._sent_s is None:
             self._sent_s = now_s
@@ -226,6 +234,9 @@ class Session:
                 self.manifest = manifest
                 return self._fetch()  # its deltas may be gone
             self._forget()  # a coordinator that began anew: other weights under the same number
+        if self.manifest is None and self.version and manifest.sha256 != self._kept.sha256:
+            if manifest.version <= self.version:
+                self._kept.version = 0  # kept from an earlier life, of who knows which coordinator: take the whole
         if self.free_heap_bytes and manifest.heap_bytes > self.free_heap_bytes:
             why = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
             self._refused = True
@@ -247,9 +258,9 @@ class Session:
 
     def _forget(self) -> None:
         """What was learned and sent belongs to other weights."""
-        self._base = self._residual = self._pending = None
+        self._kept.forget()
         self.learning = False
-        self.learned = self.version = self._answered = self._tried = self._asked = 0
+        self.learned = self._answered = self._tried = self._asked = self._kept_at = 0
 
     def _fetch(self) -> "Effects":
         """Ask for the initialization of the open round, if this device is in it; for any at all, if it has none."""
@@ -273,67 +284,82 @@ class Session:
             return [("subscribe", topics.delta(self.site, self.model_name, wanted))]
         if not self.chunked:
             return [("subscribe", topics.model(self.site, self.model_name, "init"))]
-        self._pieces = bytearray()
+        self._chunk = 0
         return [("subscribe", topics.chunk(self.site, self.model_name, wanted, 0))]
 
     def _on_chunk(self, topic: str, payload: bytes) -> "Effects":
-        if self.manifest is None or self._pieces is None or not payload:
+        if self.manifest is None or not payload or not self._asked:
             return []
-        at = len(self._pieces) // CHUNK_BYTES
-        if topic != topics.chunk(self.site, self.model_name, self.manifest.version, at):
+        if topic != topics.chunk(self.site, self.model_name, self.manifest.version, self._chunk):
             return []
-        self._pieces += payload
+        so_far = self._kept.add_piece(payload, self._chunk == 0)
+        self._chunk += 1
         effects: "Effects" = [("unsubscribe", topic)]
-        if len(self._pieces) < self.manifest.bytes and len(payload) == CHUNK_BYTES:
-            return effects + [("subscribe", topics.chunk(self.site, self.model_name, self.manifest.version, at + 1))]
-        pieces, self._pieces = self._pieces, None
-        return effects + self._on_init(pieces)
+        if so_far < self.manifest.bytes and len(payload) == CHUNK_BYTES:
+            following = topics.chunk(self.site, self.model_name, self.manifest.version, self._chunk)
+            return effects + [("subscribe", following)]
+        self._chunk = -1
+        return effects + self._on_whole()
 
-    def _on_init(self, payload: "bytes | bytearray") -> "Effects":
+    def _on_init(self, payload: bytes) -> "Effects":
         if self.manifest is None or self.model is None or self.version >= self.manifest.version:
             return []
-        if hexlify(sha256(payload).digest()).decode() != self.manifest.sha256:
+        self._kept.add_piece(payload, True)
+        return self._on_whole()
+
+    def _on_whole(self) -> "Effects":
+        """All pieces of an initialization are there."""
+        told = self.manifest
+        if told is None or self.model is None or self.version >= told.version:
+            return []
+        if not self._kept.complete(self.model, told.version, told.sha256):
             return []  # of another version: the manifest that names it, or the next initialization, is on its way
-        version, weights = decode_init(payload, self.model)
-        if version != self.manifest.version:
-            raise WireError("version: not the manifest's")
-        self._settle(version)
-        self._base = weights
-        self.learner = Learner(self.model, array("f", weights), self.manifest.inner_step_size)
+        self._settle()
+        self._take(self._kept.take(self.model, None if self.learner is None else self.learner.weights))
+        self._settled()
         topic = topics.model(self.site, self.model_name, "init")
         leave: "Effects" = [] if self.chunked else [("unsubscribe", topic)]  # else each new one would come twice
         return leave + self._fetch() + self._begin()
 
+    def _take(self, weights: "Floats") -> None:
+        """These are the weights to learn with."""
+        assert self.model is not None
+        step = self.manifest.inner_step_size if self.manifest else 0.0
+        if self.learner is None or self.learner.weights is not weights:
+            self.learner = Learner(self.model, weights, step)
+
     def _on_delta(self, topic: str, payload: bytes) -> "Effects":
         """What changed from the version in hand to the next one."""
-        if self.model is None or self._base is None or not payload:
+        if self.model is None or self.learner is None or not self.version or not payload:
             return []
         if topic != topics.delta(self.site, self.model_name, self.version + 1):
             return []
         change = decode_update(payload, self.model)
         if change.version != self.version:
             raise WireError("version: not the one before its topic's")
-        if change.boot != crc32(self._base) & 0xFFFFFFFF:  # the coordinator was put back to an older checkpoint
+        if change.boot != self._kept.crc():  # the coordinator was put back to an older checkpoint
             self._forget()  # the whole is asked for with the next round, not at once: this cannot go in circles
             return [("unsubscribe", topic)]
-        self._settle(self.version + 1)
-        add(self.model.shared, self._base, change.indices, change.values)
-        self._restart()
+        self._settle()
+        self._kept.change(self.model, change.indices, change.values, self.learner.weights)
+        self._settled()
         return [("unsubscribe", topic)] + self._fetch() + self._begin()
 
-    def _settle(self, version: int) -> None:
-        """Before the initialization of `version` takes the place of the one in hand."""
-        assert self.model is not None and self.manifest is not None
+    def _settle(self) -> None:
+        """Before another initialization takes the place of the one in hand."""
+        assert self.manifest is not None
         if self.learning:
             self._keep()  # what is learned so far counts on: `learned` stays
         if not self.learning or self.manifest.rebuild:
             self.learned = 0
         self.learning = False
-        self.version = version
-        stale = version - self._kept_at > RESIDUAL_VERSIONS and self._pending is None  # its ack subtracts from it
-        if self._residual is None or stale:
-            self._residual = array("f", bytes(4 * self.model.shared_size))
-            self._kept_at = version
+
+    def _settled(self) -> None:
+        """It has."""
+        stale = self.version - self._kept_at > RESIDUAL_VERSIONS and self._kept.pending is None  # its ack subtracts from it
+        if self._kept_at == 0 or stale:
+            self._kept.drop_residual()
+            self._kept_at = self.version
 
     # --- the round ---
 
@@ -354,15 +380,15 @@ class Session:
     def _begin(self) -> "Effects":
         """Start learning if a round is open for this device and nothing stands in the way."""
         r = self._round
-        if r is None or self.manifest is None or self.learner is None or self._base is None or self.learning:
+        if r is None or self.manifest is None or self.learner is None or self.learning:
             return []
-        if self._pending is not None or r.version != self.version or self._answered == r.version:
+        if self._kept.pending is not None or r.version != self.version or self._answered == r.version:
             return []
         if r.round_num == self._tried or not self._is_in(r):
             return []
         self._restart()
         if not self.manifest.residual and not self.learned:
-            self._drop_residual()
+            self._kept.drop_residual()
         self.learning = True
         self._tried = r.round_num
         self._top_p = r.top_p or self.manifest.top_p
@@ -371,86 +397,65 @@ class Session:
 
     def _restart(self) -> None:
         """Back to the initialization."""
-        assert self.learner is not None and self._base is not None
-        for i in range(len(self._base)):
-            self.learner.weights[i] = self._base[i]
+        assert self.learner is not None
+        self._kept.restore(self.learner.weights)
 
-    def _keep(self) -> bool:
+    def _keep(self) -> None:
         """Add what was learned to the residual, unless it is not finite (then all of it is dropped)."""
-        assert self.model is not None and self.learner is not None and self._base is not None
-        assert self._residual is not None
-        weights, base, residual = self.learner.weights, self._base, self._residual
-        at = 0
-        fine = True
-        for start, stop in self.model.shared:
-            for i in range(start, stop):
-                residual[at] += weights[i] - base[i]
-                if not residual[at] - residual[at] == 0.0:
-                    fine = False
-                at += 1
-        if not fine:
+        assert self.model is not None and self.learner is not None
+        if not self._kept.keep(self.model, self.learner.weights):
             self._diverge()
-        return fine
 
     def _diverge(self) -> None:
         """Learning went out of bounds: back to the initialization, with nothing kept. The round goes on without us."""
         self.learning = False
         self.learned = 0
         self.diverged += 1
-        self._drop_residual()
+        self._kept.drop_residual()
         self._restart()
 
-    def _drop_residual(self) -> None:
-        if self._residual is not None:
-            for at in range(len(self._residual)):
-                self._residual[at] = 0.0
-
     def _finish(self) -> "Effects":
-        assert self.model is not None and self.manifest is not None and self._residual is not None
+        assert self.model is not None and self.manifest is not None and self.learner is not None
         self.learning = False
-        if not self._keep():
+        values = self._kept.delta(self.model, self.learner.weights)
+        if values is None:
+            self._diverge()
             return []
         if self.manifest.by_tensor:
             from .tensors import top_p_of_each  # a board that needs it not does not pay for it
 
-            indices = top_p_of_each(self.model, self._residual, self._top_p)
+            indices = top_p_of_each(self.model, values, self._top_p)
         else:
-            indices = top_p(self._residual, self._top_p)
+            indices = top_p(values, self._top_p)
         self._sequence += 1
-        self._pending_key = (self.version, self.boot, self._sequence)
-        self._pending = encode_update(
-            self.model,
-            self._residual,
-            indices,
-            CODECS.index(self.manifest.codec),
-            self.version,
-            self.boot,
-            self._sequence,
-            self.learned,
-        )
+        key = self.version, self.boot, self._sequence
+        codec = CODECS.index(self.manifest.codec)
+        self._kept.send(encode_update(self.model, values, indices, codec, *key, self.learned), key)
+        self._kept.resume(self.learner.weights)
         self.learned = 0
         return self._send()
 
     def _send(self) -> "Effects":
-        if self._pending is None:
+        pending = self._kept.pending
+        if pending is None:
             return []
         self._sent_s = None
-        self.bytes["update_up"] += len(self._pending)
-        return [("publish", self._topic("update", self.model_name), bytes(self._pending), 1, False)]
+        self.bytes["update_up"] += len(pending)
+        return [("publish", self._topic("update", self.model_name), bytes(pending), 1, False)]
 
     def _on_ack(self, ack: Ack) -> "Effects":
         effects: "Effects" = []
         if self.boot < ack.least_boot < MOST_BOOTS:  # this device forgot how often it had started
             self.boot = ack.least_boot + 1
             effects = self._say("ready")
-        if self._pending is None or (ack.boot, ack.sequence) != self._pending_key[1:]:
+        key = self._kept.pending_key
+        if self._kept.pending is None or (ack.boot, ack.sequence) != key[1:]:
             return effects
-        if ack.result in ("accepted", "duplicate") and self.model is not None and self._residual is not None:
-            sent = decode_update(self._pending, self.model)
-            subtract(self._residual, sent.indices, sent.values)
+        accepted = ack.result in ("accepted", "duplicate")
+        self._kept.answered(self.model, accepted)
+        if accepted:
             self.accepted += 1
-            self._answered = self._kept_at = self._pending_key[0]
-        self._pending = None
+            self._answered = self._kept_at = key[0]
         return effects + self._begin()
 
     def _on_coordinator(self, state: State) -> "Effects":

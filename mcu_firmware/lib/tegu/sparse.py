@@ -33,8 +33,10 @@ def top_p(values: "Floats", percent: float) -> "Indices":
     if not 0.0 < percent <= 100.0:
         raise ValueError("top_p must be above 0 and at most 100 percent")
     size = len(values)
-    k = min(size, max(1, -int(-(size * percent) // 100)))
-    indices = array("H" if size <= 65536 else "I", bytes((2 if size <= 65536 else 4) * k))
+    k = int(size * percent / 100)
+    if k * 100 < size * percent:
+        k += 1
+    indices = array("H", bytearray(2 * k)) if size <= 65536 else array("I", bytearray(4 * k))
     if native is not None and native.top_p(values, k, indices) == k:
         return indices
     floor, ties = _threshold(values, k)

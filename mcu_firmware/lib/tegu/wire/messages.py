@@ -173,6 +173,6 @@ def decode_numbers(data: bytes) -> "dict[str, float]":
     """The numbers of a telemetry message, all finite, else WireError."""
     numbers = _object(data, TELEMETRY_BYTES)
     for name, value in numbers.items():
-        if type(value) not in (int, float) or not -1e300 < value < 1e300:
+        if type(value) not in (int, float) or not -1e38 < value < 1e38:
             raise WireError("%.40s: must be a finite number" % name)
     return numbers

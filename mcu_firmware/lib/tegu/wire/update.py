@@ -130,9 +130,9 @@ def encode_update(
     if not 0 <= codec < len(CODECS):
         raise ValueError("no codec %r" % codec)
     if native is not None:
-        message = native.encode(values, indices, (codec, model.shape_hash, version, boot, sequence, samples))
+        message = native.encode(values, indices, codec, model.shape_hash, version, boot, sequence, samples)
         if message is not None:
-            return message
+            return message  # type: ignore[no-any-return]
     plan = _Plan(values, indices, codec)
     out = _with_header(model, plan, (version, boot, sequence, samples, plan.count))
     at = _put_gaps(out, len(out) - 4 - plan.payload_bytes(), plan, values, indices)

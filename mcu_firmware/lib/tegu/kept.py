@@ -1,0 +1,144 @@
+"""What a device keeps of a model beside the weights it learns with: the initialization, the residual and the unacknowledged update.
+
+Kept holds them in RAM, for Linux. A board keeps the same in flash (mcu_firmware/flash.py), where they outlive a loss of
+power and leave the heap to the weights.
+"""
+
+from array import array
+from binascii import crc32, hexlify
+from hashlib import sha256
+
+from .sparse import add, subtract
+from .wire import WireError
+from .wire.initialization import decode_init
+from .wire.update import decode_update
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .model import Model
+
+    Floats = array[float]
+    Indices = array[int]
+
+
+class Kept:
+    """spec, version, sha256: of the initialization in hand; version 0 is none, and sha256 is empty after a delta. pending: the
+    update that waits for its ack, with its key (version, boot, sequence)."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """All of it: what was learned and sent belongs to other weights."""
+        self.spec = self.sha256 = ""
+        self.version = 0
+        self.pending: "bytearray | None" = None
+        self.pending_key = (0, 0, 0)
+        self._start: "Floats | None" = None
+        self._residual: "Floats | None" = None
+        self._pieces = bytearray()
+        self._next = array("f")  # complete, not yet taken
+        self._named = 0, ""  # its version and digest
+
+    # --- the initialization ---
+
+    def add_piece(self, payload: bytes, first: bool) -> int:
+        """The next bytes of an initialization on its way; how many there are so far."""
+        if first:
+            self._pieces = bytearray()
+        self._pieces += payload
+        return len(self._pieces)
+
+    def complete(self, model: "Model", version: int, digest: str) -> bool:
+        """Whether the pieces are the initialization that digest (SHA-256, hex) names; else they are forgotten.
+
+        WireError if they are and cannot be read. What is in hand still is.
+        """
+        pieces, self._pieces = self._pieces, bytearray()
+        if hexlify(sha256(pieces).digest()).decode() != digest:
+            return False
+        found, self._next = decode_init(pieces, model)
+        if found != version:
+            raise WireError("version: not the manifest's")
+        self._named = version, digest
+        return True
+
+    def take(self, model: "Model", weights: "Floats | None") -> "Floats":
+        """Make what is complete the initialization in hand: its weights, in the memory of `weights` if there is some."""
+        self._start, self.spec = self._next, model.spec
+        self.version, self.sha256 = self._named
+        if weights is None:
+            return array("f", self._start)
+        self.restore(weights)
+        return weights
+
+    def load(self, model: "Model") -> "Floats":
+        """The weights of what was kept from before."""
+        raise NotImplementedError  # RAM keeps nothing
+
+    def change(self, model: "Model", indices: "Indices", values: "Floats", weights: "Floats") -> None:
+        """The next version, by a sparse delta, into `weights` too."""
+        assert self._start is not None
+        add(model.shared, self._start, indices, values)
+        self.version += 1
+        self.sha256 = ""
+        self.restore(weights)
+
+    def restore(self, weights: "Floats") -> None:
+        """The initialization into `weights`."""
+        if self._start is not None:
+            weights[:] = self._start
+
+    def crc(self) -> int:
+        """CRC-32 of the initialization's weights as float32."""
+        return crc32(self._start or b"") & 0xFFFFFFFF
+
+    # --- the residual: of the shared parameters, learned but not yet accepted ---
+
+    def drop_residual(self) -> None:
+        self._residual = None
+
+    def delta(self, model: "Model", weights: "Floats") -> "Floats | None":
+        """What is to be sent: the residual with what `weights` have learned added to it. None, and none is kept, if not finite.
+
+        The result may lie in the memory of `weights`, which then hold nothing else until resume().
+        """
+        assert self._start is not None
+        if self._residual is None:
+            self._residual = array("f", bytes(4 * model.shared_size))
+        if not fold(model, self._residual, weights, self._start):
+            self._residual = None
+        return self._residual
+
+    def keep(self, model: "Model", weights: "Floats") -> bool:
+        """As delta(), for later; `weights` stay. False: it was not finite."""
+        return self.delta(model, weights) is not None
+
+    def resume(self, weights: "Floats") -> None:
+        """After delta() and send(): weights are the adapted ones again."""
+
+    # --- the update ---
+
+    def send(self, payload: bytearray, key: "tuple[int, int, int]") -> None:
+        """This update waits for its ack from now on."""
+        self.pending, self.pending_key = payload, key
+
+    def answered(self, model: "Model | None", accepted: bool) -> None:
+        """Its ack has come: what was accepted leaves the residual."""
+        if accepted and model is not None and self.pending is not None and self._residual is not None:
+            sent = decode_update(self.pending, model)
+            subtract(self._residual, sent.indices, sent.values)
+        self.pending = None
+
+
+def fold(model: "Model", residual: "Floats", weights: "Floats", start: "Floats") -> bool:
+    """residual += weights - start, of the shared parameters; False if one of them is not finite."""
+    at = 0
+    fine = True
+    for first, stop in model.shared:
+        for i in range(first, stop):
+            residual[at] += weights[i] - start[i]
+            if not residual[at] - residual[at] == 0.0:
+                fine = False
+            at += 1
+    return fine
