@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tegu.model import Model
 from tegu.wire import CODECS, F16, F32, FORMAT, INT8, WireError
 from tegu.wire.bits import check_crc, from_bits, get_varint, put_varint, scale_of, varint_bytes
-from tegu.wire.initialization import _tensors, _values_bytes
+from tegu.wire.initialization import _values_bytes, tensors_of
 from tegu.wire.update import _Plan, _with_header
 
 from .sections import get_floats
@@ -93,7 +93,7 @@ def encode_init(model: Model, weights: Floats, version: int, codec: int = F32) -
     pack_into("<BH", out, 0, FORMAT << 4 | codec, model.shape_hash)
     put_varint(out, 3, version)
     if codec == INT8:
-        for start, stop in _tensors(model):
+        for start, stop in tensors_of(model):
             out += _tensor_bytes(weights[start:stop])
     else:
         out += _float_bytes(weights, codec)
@@ -212,7 +212,7 @@ def _tensor_bytes(weights: Floats) -> bytes:
 def _get_tensors(data: bytes, at: int, model: Model) -> Floats:
     """The int8 weights from byte `at` on; the caller has checked the length."""
     weights = np.zeros(model.size, dtype=np.float32)
-    for start, stop in _tensors(model):
+    for start, stop in tensors_of(model):
         bits = unpack_from("<H", data, at)[0]
         if not 0 < bits < 0x7F80:
             raise WireError("scale: must be finite and above zero")

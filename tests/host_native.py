@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import tegu.kept
 import tegu.learner
 import tegu.sparse
 import tegu.wire.update
@@ -107,6 +108,31 @@ class Native:
     ) -> int:
         return int(self._c.tegu_get_magnitudes(pointer(bytes(data)), at, end, count, r, scale, least, pointer(values)))
 
+    # What the board has for the rest of a round; on the host plain float32 of numpy says the same.
+
+    def fold(self, residual: Any, at: int, weights: Any, start: Any, weights_at: int, start_at: int, count: int) -> int:
+        to, a, b = (np.frombuffer(x, np.float32) for x in (residual, weights, start))
+        to[at : at + count] += a[weights_at : weights_at + count] - b[start_at : start_at + count]
+        return int(np.isfinite(to[at : at + count]).all())
+
+    def add(self, target: Any, at: int, values: Any, sign: int) -> int:
+        to, by = np.frombuffer(target, np.float32), np.frombuffer(values, np.float32)
+        to[at : at + len(by)] += sign * by
+        return int(np.isfinite(to[at : at + len(by)]).all())
+
+    def scatter(
+        self, target: Any, start: int, first: int, last: int, indices: Any, values: Any, sign: int, at: int
+    ) -> int:
+        while at < len(indices) and indices[at] < last:
+            target[start + indices[at] - first] += sign * values[at]
+            at += 1
+        return at
+
+    def widen(self, target: Any, at: int, data: Any, scale: float) -> int:
+        to, numbers = np.frombuffer(target, np.float32), np.frombuffer(data, np.int8)
+        to[at : at + len(numbers)] = numbers * np.float32(scale)
+        return 0
+
 
 class Float32:
     """tegu.learner in arithmetic of 32 bits on CPython: numpy's float32 scalars round after each operation, as a board's do."""
@@ -138,7 +164,7 @@ def native_core(library: ctypes.CDLL) -> Iterator[types.ModuleType]:
     """tegu with the C core, as on a board that has it."""
     sys.modules["tegu_native"] = Native(library)  # type: ignore[assignment]
     native = importlib.import_module("tegu.native")
-    users = [sys.modules[name] for name in ("tegu.learner", "tegu.sparse", "tegu.wire.update")]
+    users = [sys.modules[name] for name in ("tegu.learner", "tegu.sparse", "tegu.wire.update", "tegu.kept")]
     kept = [vars(user).get("native") for user in users]
     for user in users:
         vars(user)["native"] = native

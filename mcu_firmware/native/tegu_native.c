@@ -247,17 +247,17 @@ static mp_obj_t native_add(size_t n_args, const mp_obj_t *args) {
     return MP_OBJ_NEW_SMALL_INT(finite);
 }
 
-// scatter(target, first, last, indices, values, sign, at): the entries from number `at` on with first <= index < last, to
-// target[index - first]; the number of the next entry
+// scatter(target, start, first, last, indices, values, sign, at): the entries from number `at` on with an index below last, to
+// target[start + index - first]; the number of the next entry
 static mp_obj_t native_scatter(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
-    size_t count, bytes, room, at = mp_obj_get_int(args[6]);
+    size_t count, room, at = mp_obj_get_int(args[7]);
     int wide;
-    float *to = buffer_of(args[0], &bytes, MP_BUFFER_RW), sign = mp_obj_get_int(args[5]);
-    uint32_t first = mp_obj_get_int(args[1]), last = mp_obj_get_int(args[2]);
-    const void *indices = indices_of(args[3], &count, &wide, MP_BUFFER_READ);
-    const float *values = buffer_of(args[4], &room, MP_BUFFER_READ);
-    if (last < first || last - first > bytes / 4 || count > room / 4) {
+    uint32_t first = mp_obj_get_int(args[2]), last = mp_obj_get_int(args[3]);
+    const void *indices = indices_of(args[4], &count, &wide, MP_BUFFER_READ);
+    const float *values = buffer_of(args[5], &room, MP_BUFFER_READ);
+    float *to = run_of(args[0], args[1], last - first, MP_BUFFER_RW), sign = mp_obj_get_int(args[6]);
+    if (last < first || !to || count > room / 4) {
         return MP_OBJ_NEW_SMALL_INT(-1);
     }
     for (; at < count && get_index(indices, at, wide) < last; at++) {
@@ -286,7 +286,7 @@ static mp_obj_t native_widen(size_t n_args, const mp_obj_t *args) {
 #define FUNCTIONS(_) \
     _(step, MP_QSTR_step, 5) _(predict, MP_QSTR_predict, 2) _(top_p, MP_QSTR_top_p, 3) \
     _(encode, MP_QSTR_encode, 8) _(get_indices, MP_QSTR_get_indices, 7) _(get_magnitudes, MP_QSTR_get_magnitudes, 8) \
-    _(fold, MP_QSTR_fold, 7) _(add, MP_QSTR_add, 4) _(scatter, MP_QSTR_scatter, 7) _(widen, MP_QSTR_widen, 4)
+    _(fold, MP_QSTR_fold, 7) _(add, MP_QSTR_add, 4) _(scatter, MP_QSTR_scatter, 8) _(widen, MP_QSTR_widen, 4)
 
 #define DEFINE(name, qstr, count) static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(native_##name##_obj, count, count, native_##name);
 FUNCTIONS(DEFINE)

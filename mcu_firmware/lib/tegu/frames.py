@@ -27,17 +27,16 @@ no place for what came too early. A frame that finds no place because nobody rea
 for once there is. An END or DATA for a life that is not open is answered by CLOSE: a gateway that was started again tells
 its boards so at their next byte, and by WHO at once. Nothing heard while something waits for its ACK for 20 s ends it.
 
-WINDOW frames may be under way. Bytes of payload per second to the board at 115,200 baud (at most 11,016) with 16 ms of
-latency in the USB adapter, simulated by tests/test_frames.py, for a board that looks at its UART every so often:
+WINDOW frames may be under way. Bytes of payload a second to the board at 115,200 baud (11,014 at most) with 16 ms of latency
+in the USB adapter, for a board that looks at its UART every so often (simulated by tests/test_frames.py):
 
-    window           1       2       3       4       8
-    every 5 ms   7,506  11,007  11,007  11,007  11,007
-    every 30 ms  6,035   9,013  10,934  10,934  10,934
-    every 100 ms 2,396   4,768   7,158   8,912  10,845
+    window            1       2       3       4
+    every 5 ms    7,490  10,990  10,990  10,990
+    every 30 ms   5,020   9,000  10,990  10,990
+    every 100 ms  2,380   4,750   7,130   8,900
 
-Three, because a board that learns looks every 30 ms or so, because each one costs it 500 bytes of heap, and because the
-UART must keep what comes in between: 3 frames and their ACKs fit into rxbuf=1024. With a buffer that is too small more
-frames are worse than fewer: 4 and 512 bytes give 2,354 bytes per second, most of it sent again.
+Three: a board that learns looks every 30 ms or so, each more costs it 500 bytes of heap, and its UART must keep what comes
+in between. 3 frames and their ACKs fit into rxbuf=1024; with 512 the last line's 7,130 are 2,400.
 """
 
 from binascii import crc32

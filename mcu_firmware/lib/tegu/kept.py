@@ -8,6 +8,10 @@ from array import array
 from binascii import crc32, hexlify
 from hashlib import sha256
 
+try:
+    from . import native
+except ImportError:  # see tegu.learner
+    native = None  # type: ignore[assignment]
 from .sparse import add, subtract
 from .wire import WireError
 from .wire.initialization import decode_init
@@ -98,24 +102,29 @@ class Kept:
     def drop_residual(self) -> None:
         self._residual = None
 
-    def delta(self, model: "Model", weights: "Floats") -> "Floats | None":
+    def delta(self, model: "Model", weights: "Floats", keep: bool = True) -> "Floats | None":
         """What is to be sent: the residual with what `weights` have learned added to it. None, and none is kept, if not finite.
 
-        The result may lie in the memory of `weights`, which then hold nothing else until resume().
+        The result may lie in the memory of `weights`, which then hold nothing else until resume(). keep: whether what is not
+        sent will be asked for again.
         """
         assert self._start is not None
         if self._residual is None:
             self._residual = array("f", bytes(4 * model.shared_size))
-        if not fold(model, self._residual, weights, self._start):
-            self._residual = None
+        at = 0
+        for first, stop in model.shared:
+            if not fold(self._residual, at, weights, self._start, first, first, stop - first):
+                self._residual = None
+                break
+            at += stop - first
         return self._residual
 
     def keep(self, model: "Model", weights: "Floats") -> bool:
         """As delta(), for later; `weights` stay. False: it was not finite."""
         return self.delta(model, weights) is not None
 
-    def resume(self, weights: "Floats") -> None:
-        """After delta() and send(): weights are the adapted ones again."""
+    def resume(self, model: "Model", weights: "Floats") -> None:
+        """After delta(): weights are the adapted ones again."""
 
     # --- the update ---
 
@@ -131,14 +140,16 @@ class Kept:
         self.pending = None
 
 
-def fold(model: "Model", residual: "Floats", weights: "Floats", start: "Floats") -> bool:
-    """residual += weights - start, of the shared parameters; False if one of them is not finite."""
-    at = 0
+def fold(
+    residual: "Floats", residual_at: int, weights: "Floats", start: "Floats", weights_at: int, start_at: int, count: int
+) -> bool:
+    """residual += weights - start, for `count` of each from their own places on; False if one of them is not finite."""
+    if native is not None:
+        done: bool = native.fold(residual, residual_at, weights, start, weights_at, start_at, count) == 1
+        return done
     fine = True
-    for first, stop in model.shared:
-        for i in range(first, stop):
-            residual[at] += weights[i] - start[i]
-            if not residual[at] - residual[at] == 0.0:
-                fine = False
-            at += 1
+    for i in range(count):
+        residual[residual_at + i] += weights[weights_at + i] - start[start_at + i]
+        if not residual[residual_at + i] - residual[residual_at + i] == 0.0:
+            fine = False
     return fine

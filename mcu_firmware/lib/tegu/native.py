@@ -6,12 +6,15 @@ nothing: then the Python does it, or raises the error that says why.
     step(plan, x, y, step size, only)                        0 if it is done, as the next one
     predict(plan, x)                                         the outputs into the learner's rows
     top_p(values, k, indices)                                k if the indices of the k largest were put there
+    fold, add, scatter                                       as in tegu.kept, mcu_firmware/flash.py and tegu.sparse
+    widen(target, at, int8 data, scale)                      target[at + i] = data[i] x scale
+    get_indices, get_magnitudes                              sections of an update, the byte after them; -1: they are wrong
     encode(values, indices, codec, shape hash, version, boot, sequence, samples)         the update, or None
 """
 
 from array import array
 
-from tegu_native import encode, predict, step, top_p  # noqa: F401
+from tegu_native import add, encode, fold, get_indices, get_magnitudes, predict, scatter, step, top_p, widen  # noqa: F401
 
 from .model import ACTIVATIONS
 

@@ -417,7 +417,7 @@ class Session:
     def _finish(self) -> "Effects":
         assert self.model is not None and self.manifest is not None and self.learner is not None
         self.learning = False
-        values = self._kept.delta(self.model, self.learner.weights)
+        values = self._kept.delta(self.model, self.learner.weights, bool(self.manifest.residual))
         if values is None:
             self._diverge()
             return []
@@ -430,8 +430,9 @@ class Session:
         self._sequence += 1
         key = self.version, self.boot, self._sequence
         codec = CODECS.index(self.manifest.codec)
-        self._kept.send(encode_update(self.model, values, indices, codec, *key, self.learned), key)
-        self._kept.resume(self.learner.weights)
+        update = encode_update(self.model, values, indices, codec, *key, self.learned)
+        self._kept.resume(self.model, self.learner.weights)
+        self._kept.send(update, key)
         self.learned = 0
         return self._send()
 

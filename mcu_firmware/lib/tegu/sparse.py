@@ -93,13 +93,23 @@ def add(runs: "Sequence[tuple[int, int]]", weights: "Floats", indices: "Indices"
     at = 0
     before = 0  # parameters in the runs so far
     for start, stop in runs:
-        while at < len(indices) and indices[at] < before + stop - start:
-            weights[start + indices[at] - before] += values[at]
-            at += 1
+        at = scatter(weights, start, before, before + stop - start, indices, values, 1, at)
         before += stop - start
 
 
 def subtract(values: "Floats", indices: "Indices", sent: "Floats") -> None:
     """values[indices] -= sent, in place: what remains is the residual."""
-    for at in range(len(indices)):
-        values[indices[at]] -= sent[at]
+    scatter(values, 0, 0, len(values), indices, sent, -1, 0)
+
+
+def scatter(
+    target: "Floats", start: int, first: int, last: int, indices: "Indices", values: "Floats", sign: int, at: int
+) -> int:
+    """Entries from number `at` on, up to index `last`: target[start + index - first] += sign x value. The next entry's number."""
+    if native is not None:
+        following: int = native.scatter(target, start, first, last, indices, values, sign, at)
+        return following
+    while at < len(indices) and indices[at] < last:
+        target[start + indices[at] - first] += sign * values[at]
+        at += 1
+    return at

@@ -38,7 +38,7 @@ def encode_init(model: Model, weights: "Floats", version: int, codec: int = F32)
     out[0] = FORMAT << 4 | codec
     pack_into("<H", out, 1, model.shape_hash)
     at = put_varint(out, 3, version)
-    for start, stop in _tensors(model) if codec == INT8 else ((0, model.size),):
+    for start, stop in tensors_of(model) if codec == INT8 else ((0, model.size),):
         if codec == INT8:
             bits = scale_of(max(abs(weights[i]) for i in range(start, stop)))
             scale = from_bits(bits << 16)
@@ -77,7 +77,7 @@ def decode_init(data: "Bytes", model: Model) -> "tuple[int, Floats]":
     if codec != INT8:
         return version, get_floats(data, at, end, model.size, codec)[0]
     weights = array("f", bytes(4 * model.size))
-    for start, stop in _tensors(model):
+    for start, stop in tensors_of(model):
         bits = unpack_from("<H", data, at)[0]
         if not 0 < bits < 0x7F80:
             raise WireError("scale: must be finite and above zero")
@@ -92,11 +92,11 @@ def decode_init(data: "Bytes", model: Model) -> "tuple[int, Floats]":
 
 def _values_bytes(model: Model, codec: int) -> int:
     if codec == INT8:
-        return model.size + 2 * len(_tensors(model))
+        return model.size + 2 * len(tensors_of(model))
     return model.size * (4 if codec == F32 else 2)
 
 
-def _tensors(model: Model) -> "list[tuple[int, int]]":
+def tensors_of(model: Model) -> "list[tuple[int, int]]":
     """The runs of weights that share a scale: each layer's weights, then its biases."""
     runs = []
     for layer in model.layers:

@@ -259,6 +259,10 @@ def peek_key(data: "Bytes") -> "tuple[int, int]":
 
 def get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int) -> "tuple[Indices, int]":
     indices = array("H" if size <= 65536 else "I", bytes((2 if size <= 65536 else 4) * count))
+    if native is not None:
+        after = native.get_indices(data, at, end, count, r, size, indices)
+        if after >= 0:
+            return indices, after
     room = array("I", bytes(4 * count))
     unary = Bits(data, at, end)
     left = size  # all gaps together cannot be more: told at once, not after reading a long lie
@@ -283,10 +287,14 @@ def get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int)
 def get_magnitudes(
     data: "Bytes", at: int, end: int, count: int, r: int, scale: float, least: int
 ) -> "tuple[Floats, int]":
+    values = array("f", bytes(4 * count))
+    if native is not None:
+        after = native.get_magnitudes(data, at, end, count, r, scale, least, values)
+        if after >= 0:
+            return values, after
     signs = Bits(data, at, end)
     unary_at = at + ((count + 7) >> 3)
     unary = Bits(data, unary_at, end)
-    values = array("f", bytes(4 * count))
     for n in range(count):
         values[n] = unary.unary(126 >> r, "magnitudes") << r
     at = unary.close("magnitudes")
