@@ -16,7 +16,8 @@ of what is between them (Cheshire and Baker, "Consistent Overhead Byte Stuffing"
     1 OPEN    board    version of the frames (1), device id; connect me. Repeated until it is answered
     2 OPENED  gateway  -; you are connected
     3 DATA    both     bytes of the stream
-    4 ACK     both     -; everything before `sequence` is here. AGAIN: what follows was lost, send it again
+    4 ACK     both     -; everything before `sequence` is here. AGAIN: what follows was lost, send it again.
+                       The first one answers OPEN while the broker is being connected
     5 END     both     why; nothing follows. Acknowledged like DATA
     6 CLOSE   both     why; this life is over, or not known here. Not acknowledged
     7 WHO     gateway  -; nobody is known here, so whoever is there may OPEN at once
@@ -25,7 +26,8 @@ Whatever lies between two zeros and is no such frame (a board's console, noise, 
 What was not acknowledged in time is sent again from there on (go-back-N): the line keeps the order, so a receiver needs
 no place for what came too early. A frame that finds no place because nobody reads is not acknowledged either, and asked
 for once there is. An END or DATA for a life that is not open is answered by CLOSE: a gateway that was started again tells
-its boards so at their next byte, and by WHO at once. Nothing heard while something waits for its ACK for 20 s ends it.
+its boards so at their next byte, and by WHO at once. Nothing heard for a minute while something waits for its ACK ends it;
+MQTT's keepalive is faster.
 
 WINDOW frames may be under way. Bytes of payload a second to the board at 115,200 baud (11,014 at most) with 16 ms of latency
 in the USB adapter, for a board that looks at its UART every so often (simulated by tests/test_frames.py):
@@ -62,7 +64,7 @@ REPEAT_MS = 500  # an OPEN without an answer is sent again
 FIRST_RTT_MS = 100  # a round trip, until one was measured
 RESEND_MS = 3 * FIRST_RTT_MS + 100
 LONGEST_RESEND_MS = 4000
-SILENT_MS = 20000  # what waits for its ACK this long while nothing is heard will not get one
+SILENT_MS = 60000  # what waits for its ACK this long while nothing is heard will not get one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Pipe:
     """One end of the line. Feed it with push(), write what next_bytes() gives. All its memory is taken here, once.
 
     listens: the gateway's end. state: see above; reason: why it is shut. peer: the device id of the OPEN.
-    called: the gateway has said WHO while this end was shut. good, bad, resent: frames, since the start.
+    called: the gateway has said WHO while this end was shut. answered: our OPEN was heard. good, bad, resent: frames, since the start.
     """
 
     def __init__(self, listens: bool = False, window: int = WINDOW) -> None:
@@ -131,6 +133,7 @@ class Pipe:
         self.peer = ""
         self.reason = ""
         self.called = False
+        self.answered = False
         self.good = 0
         self.bad = 0
         self.resent = 0
@@ -181,6 +184,7 @@ class Pipe:
         self._begin(life & 255)
         self.state = ASKING
         self.called = False
+        self.answered = False
         self._hello = bytes([VERSION]) + device_id.encode()
         self._asked_ms = now_ms
         self._due = 1 << OPEN
@@ -335,6 +339,7 @@ class Pipe:
     def _on_own(self, kind: int, frame: bytearray, now_ms: int) -> None:
         """A frame of this life."""
         if self.state == ASKING:
+            self.answered = True
             if kind == OPENED:
                 self.state = UP
         elif self.state == ASKED:
@@ -349,11 +354,12 @@ class Pipe:
         peer = _plain(memoryview(frame)[6 : 5 + frame[4]])
         fresh = not (self._expected or self._base or self._sealed)
         if self.state in (ASKED, UP) and fresh and frame[2] == self.life and peer == self.peer:
-            self._due |= (1 << OPENED) if self.state == UP else 0
+            self._due |= 1 << (OPENED if self.state == UP else ACK)
         elif frame[4] and frame[5] == VERSION:
             self._begin(frame[2])
             self.peer = peer
             self.state = ASKED
+            self._due = 1 << ACK
         else:
             why = "the gateway speaks version %d of the frames; install one release of Tegu on both" % VERSION
             self._disown(frame[2], why)

@@ -94,6 +94,16 @@ class Session:
         """Of the initialization in hand; 0 is none."""
         return self._kept.version
 
+    @property
+    def opens_s(self) -> int:
+        """When the newest round was opened, by the coordinator's clock; 0 if none is known."""
+        return self._round.opens_s if self._round else 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be learned or to be acknowledged now."""
+        return not self.learning and self._kept.pending is None
+
     # --- events ---
 
     def will(self) -> "tuple[str, bytes]":

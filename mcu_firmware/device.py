@@ -1,0 +1,160 @@
+"""A board's part in one model: what the radio says goes to the session, what the session wants goes to the radio. One step at a time."""
+
+import json
+
+from board import Board, load_settings
+from flash import FlashKept, keep_boot, next_boot
+from radio import Radio
+from samples import make_samples
+from tegu import topics
+from tegu.session import Session
+from tegu.wire import WireError
+from tegu.wire.messages import Label
+
+REST_MS = 20
+SECOND_MS = 1000
+LEAVE_MS = 2000
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Device:
+    """The board whose settings, recordings and state are in `folder`, which ends with a slash."""
+
+    def __init__(self, folder: str) -> None:
+        settings = load_settings(folder + "settings.json")
+        self.folder, self.board = folder, Board(settings)
+        self._sleep_s = int(settings.get("sleep") or 0)
+        self.kept = FlashKept(folder)
+        sensor = settings.get("sensor", {})
+        thing = json.dumps({"model": "tegu:board", "sensor": sensor.get("kind", "none")}).encode()
+        names = settings["site"], settings["device"], settings["model"]
+        self.session = Session(*names, next_boot(folder), thing, 0, True, self.kept)
+        self.radio = Radio(
+            self.board.open_link,
+            settings["device"],
+            settings.get("password", ""),
+            self.board.random,
+            settings.get("keepalive_s", 30),
+            settings.get("receive_bytes", 2048),
+        )
+        self.radio.will = self.session.will()
+        self.samples = make_samples(sensor, folder, self.board.reading, self.board.has_motion)
+        self.links = self.learned = self.updates = self.failed = 0
+        self._round = 0  # the version whose loss was taken before anything was learned
+        self._loss_before = 0.0
+        self._looked_ms = self.board.clock()
+        own = self.session.learner
+        self.session.free_heap_bytes = self.board.free_heap_bytes() + (4 * len(own.weights) if own else 0)
+
+    def step(self) -> None:
+        """Act on one event, learn from one sample, or rest."""
+        now_ms = self.board.clock()
+        event = self.radio.step(now_ms)
+        if event is not None:
+            self._hear(event)
+        elif not (self.session.learning and self._learn()):
+            self.board.rest(REST_MS)
+        if not 0 <= now_ms - self._looked_ms < SECOND_MS:
+            self._looked_ms = now_ms
+            self._look(now_ms)
+
+    def leave(self) -> None:
+        """Say good-bye."""
+        self.radio.leave(self.session.leaving(), self.board.clock, LEAVE_MS)
+
+    def _hear(self, event: "tuple[Any, ...]") -> None:
+        if event[0] == "connected":
+            self.links += 1
+            self.radio.carry_out(self.session.connected())
+            print("connected")
+        elif event[0] == "lost":
+            print("no link:", event[1])
+        elif event[1].endswith("/label"):
+            self._label(event[2])
+        else:
+            self._receive(event[1], event[2])
+
+    def _label(self, payload: bytes) -> None:
+        try:
+            self.samples.label(Label.decode(payload).label)
+        except WireError:
+            self.session.bad += 1
+
+    def _receive(self, topic: str, payload: bytes) -> None:
+        session = self.session
+        boot, version = session.boot, session.version
+        self.radio.carry_out(session.received(topic, payload))
+        if session.version != version:
+            print("version", session.version)
+        if session.opens_s:
+            self.board.set_time(session.opens_s)
+        if session.boot != boot:  # the coordinator has heard of a later one: the last will must say it too
+            keep_boot(self.folder, session.boot)
+            self.radio.will = session.will()
+            self.radio.leave([], self.board.clock, LEAVE_MS)
+
+    def _learn(self) -> bool:
+        """From one sample, if there is one."""
+        session = self.session
+        if self._round != session.version:
+            self._round, self._loss_before = session.version, self._loss()
+        sample = self.samples.next(session.wanted)
+        if sample is None:
+            return False
+        effects = session.sample(*sample)
+        self.learned += 1
+        if effects:
+            self.updates += 1
+            self.radio.carry_out(effects)
+            self.radio.carry_out(self._telemetry())
+        return True
+
+    def _loss(self) -> float:
+        """Mean loss over the samples that are only scored, with the weights as they are."""
+        total = count = 0
+        for x, y in self.samples.query():
+            total += self.session.learner.loss_one(x, y)
+            count += 1
+        return total / count if count else 0.0
+
+    def _telemetry(self) -> "list[Any]":
+        session = self.session
+        traffic = sum(session.bytes.values())
+        numbers = {"loss_before": self._loss_before, "loss_after": self._loss(), "samples": self.learned}
+        numbers["updates"] = self.updates
+        numbers["free_heap_bytes"] = self.board.free_heap_bytes()
+        numbers["sensor_failed"] = self.failed
+        size = session.model.size if session.model else 0
+        numbers.update(self.board.ledger.numbers(size, self.learned, self.updates, traffic, self.links))
+        print("update", session.version, "loss", numbers["loss_before"], "to", numbers["loss_after"])
+        return session.telemetry(numbers)
+
+    def _look(self, now_ms: int) -> None:
+        """Once a second: resend, meter, sensor; and sleep when there is nothing to wait for."""
+        session, board = self.session, self.board
+        board.ledger.update(now_ms)
+        if self.radio.state == "connected":
+            self.radio.carry_out(session.tick(now_ms / 1000))
+        local_s = board.local_s()
+        if local_s:
+            self._sense(local_s)
+        if self._sleep_s and session.idle and self.updates:
+            self.radio.leave(session.leaving("sleeping", local_s + self._sleep_s), board.clock, LEAVE_MS)
+            board.sleep(self._sleep_s)
+
+    def _sense(self, local_s: int) -> None:
+        """Readings, as SenML (RFC 8428), one topic a channel."""
+        try:
+            readings = self.samples.tick(local_s, self.board.motion())
+        except OSError as error:
+            self.failed += 1
+            print("sensor:", error)
+            return
+        session = self.session
+        for channel, unit, value in readings:
+            record = json.dumps([{"n": channel, "u": unit, "v": value}]).encode()
+            topic = topics.device(session.site, session.device, "sense", channel)
+            self.radio.carry_out([("publish", topic, record, 0, False)])
