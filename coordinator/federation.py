@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tegu import topics
+from tegu.memory import heap_bytes
 from tegu.model import Model
 from tegu.session import CHUNK_BYTES, MOST_BOOTS
 from tegu.wire import CODECS, F32, WireError
@@ -358,7 +359,7 @@ class Federation:
             outer_step_size=step,
             samples=told.samples,
             top_p=told.top_p,
-            heap_bytes=told.heap_bytes,
+            heap_bytes=told.heap_bytes or heap_bytes(self.model, told.top_p, told.codec, told.residual),
             finished=int(finished),
             deltas=deltas,
             by_tensor=int(told.top_p_of == "tensor"),

@@ -65,7 +65,7 @@ class ModelSettings:
     top_p_down: float = 0.0  # percent that goes down, as sparse deltas between versions; 0: each version whole
     codec: str = "int8"  # of updates
     init_codec: str = "int8"  # of the initialization as published; the coordinator itself keeps float32
-    heap_bytes: int = 0  # a device needs free; 0: not stated
+    heap_bytes: int = 0  # a device needs free; 0: worked out by tegu.memory
     # What only devices can do that keep a round's samples and a second copy of the weights; simulated ones do:
     passes: int = 1  # over the round's samples
     batch: int = 1  # samples a step; 0: all of them

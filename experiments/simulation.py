@@ -78,8 +78,8 @@ class Simulation:
                     self._to_devices.append((device, topic, self._retained[topic]))
             elif effect[0] == "unsubscribe":
                 self._subscribed[device].discard(topic)
-            elif isinstance(effect[2], bytes):
-                self._to_federation.append((topic, effect[2]))
+            elif isinstance(effect[2], bytes | bytearray):
+                self._to_federation.append((topic, bytes(effect[2])))
 
     # --- learning ---
 

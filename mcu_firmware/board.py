@@ -6,9 +6,10 @@ The link is Wi-Fi, a UART with `tegu gateway` behind it, or a plain socket where
 
 import gc
 import json
-import os
+import random
 import sys
 import time
+from binascii import crc32
 
 from energy import Ina219, Ledger
 from sensors import Pir, Scd4x
@@ -53,6 +54,9 @@ class Board:
         self._watchdog: "Any" = None
         self._told_s = 0  # what the coordinator said the time was, and when
         self._told_ms = 0
+        random.seed(
+            crc32(settings["device"].encode()) ^ time.ticks_us()
+        )  # boards that start together must not try together
         pin = settings.get("label", {}).get("pir_pin")
         self._pir = None if pin is None else Pir(_pin(pin))
         meter = settings.get("meter")
@@ -93,10 +97,7 @@ class Board:
         """Deep sleep: power off but for the clock; then the board starts anew."""
         _machine().deepsleep(seconds * 1000)
 
-    @staticmethod
-    def random() -> float:
-        """From 0 to 1, of the chip's noise."""
-        return int.from_bytes(os.urandom(2), "little") / 65536
+    random = staticmethod(random.random)
 
     @staticmethod
     def free_heap_bytes() -> int:
@@ -114,7 +115,9 @@ class Board:
         if self._sensor is None:
             kind = self._settings.get("sensor", {}).get("kind", "none")
             if kind != "scd4x":
-                raise OSError("sensor.kind %r gives no CO2; the presence model needs scd4x, or replay to try it out" % kind)
+                raise OSError(
+                    "sensor.kind %r gives no CO2; the presence model needs scd4x, or replay to try it out" % kind
+                )
             self._sensor = Scd4x(self._bus(), time.sleep_ms)
         return self._sensor.read()  # type: ignore[no-any-return]
 

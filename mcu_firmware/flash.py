@@ -150,7 +150,7 @@ class FlashKept(Kept):
 
     def take(self, model: "Model", weights: "Floats | None") -> "Floats":
         if weights is None:
-            weights = array("f", bytes(4 * model.size))
+            weights = _floats(model.size)
         with open(self._pieces_path, "rb") as file:
             codec, _, at = self._header(file, model)
             file.seek(at)
@@ -171,7 +171,7 @@ class FlashKept(Kept):
         self._starts.write(pack("<I64sH", self.version, self.sha256.encode(), len(spec)), spec, weights)
 
     def load(self, model: "Model") -> "Floats":
-        weights = array("f", bytes(4 * model.size))
+        weights = _floats(model.size)
         self.restore(weights)
         return weights
 
@@ -339,6 +339,11 @@ class _Numbers:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _floats(count: int) -> "Floats":
+    """An array of so many numbers, in one piece and with no other beside it, as array("f", bytes(...)) would have."""
+    return array("f", range(count))
 
 
 def _add(target: "Floats", at: int, values: memoryview, sign: int) -> None:

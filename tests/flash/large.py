@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """200 KB through a heap that cannot hold them twice: `large.py FIRMWARE FOLDER`. Prints the least bytes that were free."""
 
 import gc

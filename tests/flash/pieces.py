@@ -11,6 +11,7 @@ import vfs
 sys.path.insert(0, sys.argv[1])
 
 from ram_flash import BLOCK_BYTES, RamFlash
+
 from slots import Slots
 
 BLOCKS = 64

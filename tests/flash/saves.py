@@ -1,10 +1,11 @@
-# ruff: noqa: T201, B905
+# ruff: noqa: B905
 """What saves cost of the flash and of the heap, as JSON: `saves.py FIRMWARE`."""
 
 import gc
 import json
 
 from pieces import mount, new_memory
+
 from slots import Slots
 
 SAVES = 10000

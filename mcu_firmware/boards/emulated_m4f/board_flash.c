@@ -91,14 +91,16 @@ static void unmount(void) {
     }
 }
 
-// Make the flash an empty littlefs and mount it, in place of what is mounted at /.
+// Make the flash an empty littlefs and mount it, in place of what is mounted at /; OSError if it does not hold.
 void flash_format(void) {
     mp_obj_t call[3];
     unmount();
     mp_load_method(MP_OBJ_FROM_PTR(&mp_type_vfs_lfs2), MP_QSTR_mkfs, call);
     call[2] = MP_OBJ_FROM_PTR(&flash_obj);
     mp_call_method_n_kw(1, 0, call);
-    flash_mount();
+    if (!flash_mount()) {
+        mp_raise_OSError(MP_EIO);
+    }
 }
 
 static const mp_rom_map_elem_t flash_names_table[] = {

@@ -173,7 +173,6 @@ class Pipe:
         self._ends = False  # END is to follow what is in the slots
         self._expected = 0
         self._starved = False  # a frame was dropped for want of a place
-        self._first = (self._first + self._unread) % len(self._in)
         self._unread = 0
         self._offset = 0  # bytes read of the oldest unread frame
 

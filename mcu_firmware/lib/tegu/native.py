@@ -14,10 +14,22 @@ nothing: then the Python does it, or raises the error that says why.
 
 from array import array
 
-from tegu_native import add, encode, fold, get_indices, get_magnitudes, predict, scatter, step, top_p, widen  # noqa: F401
+from tegu_native import add, encode, fold, get_indices, get_magnitudes, predict, scatter, step, top_p, widen
 
 from .model import ACTIVATIONS
 
+__all__ = (
+    "add",
+    "encode",
+    "fold",
+    "get_indices",
+    "get_magnitudes",
+    "predict",
+    "scatter",
+    "step",
+    "top_p",
+    "widen",
+)
 KINDS = ("dense", "conv", "depthwise", "maxpool", "meanpool")
 MOST_LAYERS = 12
 

@@ -31,6 +31,7 @@ MOST_BOOTS = 1 << 31  # a boot number beyond is a lie
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
     from typing import Any
 
@@ -366,7 +367,9 @@ class Session:
 
     def _settled(self) -> None:
         """It has."""
-        stale = self.version - self._kept_at > RESIDUAL_VERSIONS and self._kept.pending is None  # its ack subtracts from it
+        stale = (
+            self.version - self._kept_at > RESIDUAL_VERSIONS and self._kept.pending is None
+        )  # its ack subtracts from it
         if self._kept_at == 0 or stale:
             self._kept.drop_residual()
             self._kept_at = self.version
@@ -452,7 +455,7 @@ class Session:
             return []
         self._sent_s = None
         self.bytes["update_up"] += len(pending)
-        return [("publish", self._topic("update", self.model_name), bytes(pending), 1, False)]
+        return [("publish", self._topic("update", self.model_name), pending, 1, False)]
 
     def _on_ack(self, ack: Ack) -> "Effects":
         effects: "Effects" = []

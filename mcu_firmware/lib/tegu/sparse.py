@@ -36,7 +36,8 @@ def top_p(values: "Floats", percent: float) -> "Indices":
     k = int(size * percent / 100)
     if k * 100 < size * percent:
         k += 1
-    indices = array("H", bytearray(2 * k)) if size <= 65536 else array("I", bytearray(4 * k))
+    width = 2 if size <= 65536 else 4  # many without a second array of zeros beside them, though it takes longer
+    indices = array("H" if width == 2 else "I", bytearray(width * k) if k < 256 else range(k))
     if native is not None and native.top_p(values, k, indices) == k:
         return indices
     floor, ties = _threshold(values, k)

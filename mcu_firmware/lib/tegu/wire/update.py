@@ -258,7 +258,7 @@ def peek_key(data: "Bytes") -> "tuple[int, int]":
 
 
 def get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int) -> "tuple[Indices, int]":
-    indices = array("H" if size <= 65536 else "I", bytes((2 if size <= 65536 else 4) * count))
+    indices = array("H" if size <= 65536 else "I", range(count))  # not of bytes(...), which would be there twice
     if native is not None:
         after = native.get_indices(data, at, end, count, r, size, indices)
         if after >= 0:
@@ -287,7 +287,7 @@ def get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int)
 def get_magnitudes(
     data: "Bytes", at: int, end: int, count: int, r: int, scale: float, least: int
 ) -> "tuple[Floats, int]":
-    values = array("f", bytes(4 * count))
+    values = array("f", range(count))
     if native is not None:
         after = native.get_magnitudes(data, at, end, count, r, scale, least, values)
         if after >= 0:
