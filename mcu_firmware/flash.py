@@ -22,8 +22,7 @@ from hashlib import sha256
 from struct import pack, unpack
 
 from slots import Slots
-from tegu.kept import Kept, fold
-from tegu.sparse import add, scatter
+from tegu.sparse import add, fold, scatter
 from tegu.wire import CODECS, F16, F32, FORMAT, WireError
 from tegu.wire.bits import from_bits, from_half, get_varint
 from tegu.wire.initialization import tensors_of
@@ -40,10 +39,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from io import BufferedReader
 
+    from tegu.kept import Kept
     from tegu.model import Model
 
     Floats = array[float]
     Indices = array[int]
+else:
+    Kept = object  # FlashKept takes its place without loading it
 
 
 def next_boot(folder: str) -> int:

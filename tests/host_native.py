@@ -177,7 +177,7 @@ def native_core(library: ctypes.CDLL) -> Iterator[types.ModuleType]:
     """tegu with the C core, as on a board that has it."""
     sys.modules["tegu_native"] = Native(library)  # type: ignore[assignment]
     native = importlib.import_module("tegu.native")
-    users = [sys.modules[name] for name in ("tegu.learner", "tegu.sparse", "tegu.wire.update", "tegu.kept")]
+    users = [sys.modules[name] for name in ("tegu.learner", "tegu.sparse", "tegu.wire.update")]
     kept = [vars(user).get("native") for user in users]
     for user in users:
         vars(user)["native"] = native

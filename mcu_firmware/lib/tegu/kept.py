@@ -1,18 +1,14 @@
 """What a device keeps of a model beside the weights it learns with: the initialization, the residual and the unacknowledged update.
 
 Kept holds them in RAM, for Linux. A board keeps the same in flash (mcu_firmware/flash.py), where they outlive a loss of
-power and leave the heap to the weights.
+power and leave the heap to the weights; it does not load this.
 """
 
 from array import array
 from binascii import crc32, hexlify
 from hashlib import sha256
 
-try:
-    from . import native
-except ImportError:  # see tegu.learner
-    native = None  # type: ignore[assignment]
-from .sparse import add, subtract
+from .sparse import add, fold, subtract
 from .wire import WireError
 from .wire.initialization import decode_init
 from .wire.update import decode_update
@@ -138,18 +134,3 @@ class Kept:
             sent = decode_update(self.pending, model)
             subtract(self._residual, sent.indices, sent.values)
         self.pending = None
-
-
-def fold(
-    residual: "Floats", residual_at: int, weights: "Floats", start: "Floats", weights_at: int, start_at: int, count: int
-) -> bool:
-    """residual += weights - start, for `count` of each from their own places on; False if one of them is not finite."""
-    if native is not None:
-        done: bool = native.fold(residual, residual_at, weights, start, weights_at, start_at, count) == 1
-        return done
-    fine = True
-    for i in range(count):
-        residual[residual_at + i] += weights[weights_at + i] - start[start_at + i]
-        if not residual[residual_at + i] - residual[residual_at + i] == 0.0:
-            fine = False
-    return fine

@@ -16,7 +16,6 @@ TinyReptile (arXiv 2304.05201) starts every round from the initialization, and s
 from binascii import crc32
 
 from . import topics
-from .kept import Kept
 from .learner import Learner
 from .model import Model
 from .sparse import top_p
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Sequence
     from typing import Any
+
+    from .kept import Kept
 
     Effects = list[tuple[Any, ...]]
     Floats = array[float]
@@ -73,7 +74,11 @@ class Session:
         self.accepted = 0
         self.diverged = 0
         self.bytes = {"model_down": 0, "update_up": 0, "telemetry_up": 0}  # payload bytes by class
-        self._kept = Kept() if kept is None else kept
+        if kept is None:
+            from .kept import Kept
+
+            kept = Kept()
+        self._kept = kept
         self._round: Round | None = None
         self._answered = 0  # the version to which this device has contributed
         self._tried = 0  # the round in which it last began to learn

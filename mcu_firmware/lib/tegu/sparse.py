@@ -114,3 +114,18 @@ def scatter(
         target[start + indices[at] - first] += sign * values[at]
         at += 1
     return at
+
+
+def fold(
+    residual: "Floats", residual_at: int, weights: "Floats", start: "Floats", weights_at: int, start_at: int, count: int
+) -> bool:
+    """residual += weights - start, for `count` of each from their own places on; False if one of them is not finite."""
+    if native is not None:
+        done: bool = native.fold(residual, residual_at, weights, start, weights_at, start_at, count) == 1
+        return done
+    fine = True
+    for i in range(count):
+        residual[residual_at + i] += weights[weights_at + i] - start[start_at + i]
+        if not residual[residual_at + i] - residual[residual_at + i] == 0.0:
+            fine = False
+    return fine
