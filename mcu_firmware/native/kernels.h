@@ -18,6 +18,8 @@
 #define QUICK
 #endif
 
+#define NOINLINE __attribute__((noinline))
+
 #if defined(__thumb2__) && defined(__ARM_FP) && (__ARM_FP & 4)
 #define TEGU_VFP 1
 #else

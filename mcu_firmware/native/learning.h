@@ -72,7 +72,7 @@ static float log_of(float p) {
     return n * 0.6931472f + 2.0f * s * (1.0f + q * (1.0f / 3.0f + q * (1.0f / 5.0f + q * (1.0f / 7.0f + q * (1.0f / 9.0f)))));
 }
 
-static void activate(int activation, float *out, int units) {
+static NOINLINE void activate(int activation, float *out, int units) {
     if (activation == RELU) { // by their bits, which is quicker: those below zero become zero, -0 and NaN stay
         for (word_t *w = (word_t *)out; units--; w++) {
             if (w->bits - 0x80000001u < 0x7f800000u) {
@@ -142,6 +142,15 @@ static window_t window_of(const layer_t *l, int row, int column) {
     return w;
 }
 
+// The grid's own copies: its runs are short and many, and native code is to be small.
+static NOINLINE float grid_dot(float total, const float *w, const float *x, size_t n) {
+    return dot(total, w, x, n);
+}
+
+static NOINLINE void grid_add(float *to, float d, const float *x, size_t n) {
+    add_row(to, d, x, n);
+}
+
 static float pool(const layer_t *l, const float *x, const window_t *w, int channel) {
     float total = 0.0f, most = 0.0f;
     int count = 0;
@@ -157,7 +166,7 @@ static float pool(const layer_t *l, const float *x, const window_t *w, int chann
     return l->kind == MEANPOOL ? total / count : most;
 }
 
-static void grid_forward(const layer_t *l, const float *weights, const float *x, float *out) {
+static NOINLINE void grid_forward(const layer_t *l, const float *weights, const float *x, float *out) {
     int depth = l->kind == CONV ? l->depth : 1, taps = l->kernel_y * l->kernel_x * depth;
     int rows = l->units / (l->columns * l->channels);
     for (int row = 0; row < rows; row++) {
@@ -174,7 +183,7 @@ static void grid_forward(const layer_t *l, const float *weights, const float *x,
                 float total = weights[l->bias + channel];
                 for (int ky = w.y0; ky < w.y1; ky++, tap += l->kernel_x * depth, cell += l->width * l->depth) {
                     if (l->kind == CONV) {
-                        total = dot(total, tap, cell, run);
+                        total = grid_dot(total, tap, cell, run);
                     } else {
                         for (int kx = 0; kx < run; kx++) {
                             total += tap[kx] * cell[kx * l->depth + channel];
@@ -197,7 +206,7 @@ static void grid_carry(const layer_t *l, const float *weights, const float *x, f
         const float *tap = weights + l->offset + channel * taps + (ky * l->kernel_x + w->x0) * depth;
         int cell = ((w->top + ky) * l->width + w->left + w->x0) * l->depth + (l->kind == CONV ? 0 : channel);
         if (l->kind == CONV) {
-            add_row(before + cell, d, tap, run * depth);
+            grid_add(before + cell, d, tap, run * depth);
             continue;
         }
         for (int kx = 0; kx < run; kx++, cell += l->depth) {
@@ -248,7 +257,7 @@ static void grid_move(const layer_t *l, float *weights, float step, const float 
                         const float *cell = x + (size_t)y * l->width * l->depth;
                         if (l->kind == CONV) {
                             if (first < last) {
-                                add_row(sums + first - from, *d, cell + left + first, last - first);
+                                grid_add(sums + first - from, *d, cell + left + first, last - first);
                             }
                             continue;
                         }
@@ -265,7 +274,7 @@ static void grid_move(const layer_t *l, float *weights, float step, const float 
     }
 }
 
-static void grid_backward(const layer_t *l, float *weights, float step, const float *x, const float *out,
+static NOINLINE void grid_backward(const layer_t *l, float *weights, float step, const float *x, const float *out,
     const float *delta, float *before) {
     if (before) {
         for (int i = 0; i < l->inputs; i++) {
@@ -341,7 +350,7 @@ static int within(const float *row, size_t count) {
 }
 
 // Loss by pre-activation of the last layer into delta; the loss is returned. `wanted`: outputs, or NULL for class `y`.
-static float output_delta(const layer_t *last, const float *out, int y, const float *wanted, float *delta) {
+static NOINLINE float output_delta(const layer_t *last, const float *out, int y, const float *wanted, float *delta) {
     float loss = 0.0f;
     for (int u = 0; u < last->units; u++) {
         float target = wanted ? wanted[u] : last->activation == SOFTMAX ? (float)(u == y) : (float)y;
