@@ -55,7 +55,7 @@ lock:  ## pin the newest allowed versions again (needs uv: pip install uv)
 	@if grep -nE '://|^-' requirements.lock requirements-test.lock; then echo "make: an address is in a lock"; exit 1; fi
 
 clean:  ## remove .venv, caches and built files; reports of the demo stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv build typings .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A recent Debian splits ensurepip off Python: say which package has it rather than let venv fail half way.
@@ -79,14 +79,18 @@ clean:  ## remove .venv, caches and built files; reports of the demo stay
 	@$(PIP_INSTALL) $(PROJECT)
 	@touch .venv/demo-stamp $@
 
-# The tests start the real broker from broker_config/, each on a free port of its own. That Debian may start
-# its own one as a service, on 1883, neither helps nor harms them.
+# What the tests start for real: the broker from broker_config/, each on a free port of its own; a compiler for the C core on
+# this machine and for a Cortex-M4F; and an emulated board of 256 KB. That Debian may start its own broker as a service, on
+# 1883, neither helps nor harms them.
 parts:
-	@PATH="$$PATH:/usr/sbin"; if command -v mosquitto >/dev/null && command -v mosquitto_passwd >/dev/null; then :; \
-	else \
-		echo "Installing Debian's mosquitto: the tests start the real MQTT broker from broker_config/"; \
+	@PATH="$$PATH:/usr/sbin"; missing=; \
+	lacks() { command -v "$$1" >/dev/null || missing="$$missing $$2"; }; \
+	lacks mosquitto mosquitto; lacks cc "gcc libc6-dev"; lacks xz xz-utils; \
+	lacks arm-none-eabi-gcc "gcc-arm-none-eabi libnewlib-arm-none-eabi"; lacks qemu-system-arm qemu-system-arm; \
+	if [ -n "$$missing" ]; then \
+		echo "Installing what the tests start for real (about 1 GB with the compiler for boards):$$missing"; \
 		if [ "$$(id -u)" = 0 ]; then as_root=; elif command -v sudo >/dev/null; then as_root=sudo; \
-		else echo "make: neither root nor sudo; tests of the real broker will be skipped"; exit 0; fi; \
+		else echo "make: neither root nor sudo; tests that need these will be skipped"; exit 0; fi; \
 		$$as_root apt-get update -qq && \
-		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto; \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
