@@ -25,13 +25,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from broker_config import link
+from tegu.energy import JOULES_PER_BYTE, modelled
 from tegu.session import Session
 from tegu.thing import describe
 from tegu.topics import check_id, parse
 from tegu.wire import WireError
 from tegu.wire.messages import Label
 
-from .energy import JOULES_PER_BYTE, modelled
 from .sources import Sample, Source
 
 log = logging.getLogger("tegu.agent")

@@ -62,11 +62,6 @@ class Uplink:
         self.over = ""
         self.unsent = b""
 
-    @property
-    def pending(self) -> bool:
-        """Whether TLS holds bytes that select() does not see."""
-        return isinstance(self.link, ssl.SSLSocket) and self.link.pending() > 0
-
     def receive(self, most: int) -> bytes:
         """What has come, at most so much; empty: nothing now, or never again, see over."""
         try:
@@ -195,7 +190,10 @@ class Line:
             self._port.close()
 
     def _wait(self) -> None:
-        """Until something can be done, or it is time to look at the clock."""
+        """Until something can be done, or it is time to look at the clock.
+
+        What TLS holds back unseen by select() is no concern: _relay() leaves nothing there for which there is room.
+        """
         uplink, files = self._uplink, [] if self._fd is None else [self._fd]
         writing = files if self._rest is not None else []
         reading = list(files)
@@ -204,7 +202,6 @@ class Line:
             links = [uplink.link.fileno()]
             reading += links if self._pipe.room else []
             writing = writing + links if uplink.unsent else writing
-            wait_s = 0.0 if uplink.pending and self._pipe.room else wait_s
         select.select(reading, writing, [], wait_s)
 
     def _step(self) -> None:
@@ -295,22 +292,23 @@ class Gateway:
     def __init__(self, ports: list[str], baud: int, broker: Broker) -> None:
         self._ports, self._baud, self._broker = ports, baud, broker
         self._boards = Boards()
+        self._ended = False
         self._stopping = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
         self._told: dict[str, str] = {}  # about a port, so that it is said once
 
+    def end(self) -> None:
+        """Have run() return soon. May be called from a signal, for it takes no lock."""
+        self._ended = True
+
     def run(self) -> None:
-        """Until KeyboardInterrupt; then everything is closed in order."""
-        try:
-            while True:
-                self._look()
-                time.sleep(LOOK_S)
-        except KeyboardInterrupt:
-            for ending in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(ending, signal.SIG_IGN)  # it is under way
-            self._stopping.set()
-            for thread in self._threads.values():
-                thread.join()
+        """Until end(); then everything is closed in order."""
+        while not self._ended:
+            self._look()
+            time.sleep(LOOK_S)
+        self._stopping.set()
+        for thread in self._threads.values():
+            thread.join()
 
     def _look(self) -> None:
         """Open what is there and not open. Whether it works is seen in its thread."""
@@ -394,9 +392,10 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"tegu gateway: {options.ca}: {error}\n")
         return 1
+    gateway = Gateway(options.port, options.baud, Broker(options.host, options.broker_port, tls))
     for ending in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's `&` would have us ignore it
-        signal.signal(ending, signal.default_int_handler)
-    Gateway(options.port, options.baud, Broker(options.host, options.broker_port, tls)).run()
+        signal.signal(ending, lambda *_: gateway.end())
+    gateway.run()
     return 0
 
 

@@ -12,10 +12,10 @@ import time
 from binascii import crc32
 
 from energy import Ina219, Ledger
-from sensors import Pir, Scd4x
 from tegu.topics import check_id
 
 CONNECT_MS = 15000
+RESTART_MS = 10000  # so that a board which restarts again and again does not wear out its flash
 EPOCH_S = 946684800 if hasattr(time, "gmtime") and time.gmtime(0)[0] == 2000 else 0  # a clock may count from 2000
 SET_S = 1700000000  # a clock below this was never set
 
@@ -58,7 +58,11 @@ class Board:
             crc32(settings["device"].encode()) ^ time.ticks_us()
         )  # boards that start together must not try together
         pin = settings.get("label", {}).get("pir_pin")
-        self._pir = None if pin is None else Pir(_pin(pin))
+        self._pir: "Any" = None
+        if pin is not None:
+            from sensors import Pir  # a board that has no sensor does not pay for it
+
+            self._pir = Pir(_pin(pin))
         meter = settings.get("meter")
         fitted = Ina219(self._bus(), meter.get("shunt_ohms", 0.1)) if meter else None
         self.ledger = Ledger(settings.get("radio", "ble"), fitted)
@@ -75,7 +79,7 @@ class Board:
 
     def local_s(self) -> int:
         """Local seconds since 1970; 0 if nobody has told this board the time."""
-        now_s = int(time.time()) + EPOCH_S
+        now_s = _clock_s()
         if now_s < SET_S:
             if not self._told_s:
                 return 0
@@ -92,6 +96,14 @@ class Board:
         if self._watchdog is not None:
             self._watchdog.feed()
         time.sleep_ms(milliseconds)
+
+    @staticmethod
+    def restart() -> None:
+        """Begin anew, from what is in flash."""
+        time.sleep_ms(RESTART_MS)
+        if not hasattr(_machine(), "reset"):
+            sys.exit(1)  # MicroPython's unix port
+        _machine().reset()
 
     def sleep(self, seconds: int) -> None:
         """Deep sleep: power off but for the clock; then the board starts anew."""
@@ -118,6 +130,8 @@ class Board:
                 raise OSError(
                     "sensor.kind %r gives no CO2; the presence model needs scd4x, or replay to try it out" % kind
                 )
+            from sensors import Scd4x
+
             self._sensor = Scd4x(self._bus(), time.sleep_ms)
         return self._sensor.read()  # type: ignore[no-any-return]
 
@@ -149,6 +163,17 @@ class Board:
         """Whether a gateway has just come up and asks for boards."""
         return self._serial is not None and bool(self._serial.called())
 
+    @staticmethod
+    def _set_clock() -> None:
+        """From the network's time servers: a certificate is valid from one day to another."""
+        if _clock_s() < SET_S:
+            try:
+                import ntptime
+
+                ntptime.settime()
+            except (ImportError, OSError) as error:
+                raise OSError("no time from the network (%s); TLS needs to know the day" % error)
+
     def _join_wifi(self) -> None:
         import network
 
@@ -166,10 +191,14 @@ class Board:
     def _open_socket(self) -> "Any":
         import socket
 
+        if self._link.get("tls"):
+            self._set_clock()
+
         host, port = self._link["host"], self._link.get("port", 8883 if self._link.get("tls") else 1883)
         made = socket.socket()
         try:
             made.connect(socket.getaddrinfo(host, port)[0][-1])
+            made.setsockopt(6, 1, 1)  # TCP_NODELAY: small packets are not held back
             stream = self._secured(made, host) if self._link.get("tls") else made
             stream.setblocking(False)
         except OSError as error:
@@ -206,5 +235,14 @@ def _uart(link: "dict[str, Any]") -> "Any":
         import board_emulated
 
         return board_emulated.Uart1()
+    number, baud = link.get("uart", 1), link.get("baud", 115200)
     wires = {name: _pin(link[name]) for name in ("tx", "rx") if name in link}
-    return _machine().UART(link.get("uart", 1), link.get("baud", 115200), timeout=0, rxbuf=1024, **wires)
+    try:
+        return _machine().UART(number, baud, timeout=0, rxbuf=1024, **wires)
+    except TypeError:  # nRF52: pins and buffer are the firmware's
+        return _machine().UART(number, baud, timeout=0)
+
+
+def _clock_s() -> int:
+    """Seconds since 1970 by the board's clock, right or not; 0 if it has none."""
+    return int(time.time()) + EPOCH_S if hasattr(time, "time") else 0

@@ -27,6 +27,9 @@ def main(folder: str) -> None:
             device.step()
     except KeyboardInterrupt:
         device.leave()
+    except Exception as error:  # no heap, no flash: what counts is in flash, so begin anew
+        sys.print_exception(error)
+        device.board.restart()
 
 
 main(sys.argv[1].rstrip("/") + "/" if len(sys.argv) > 1 else "")

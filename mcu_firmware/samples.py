@@ -6,8 +6,6 @@ next(wanted) gives (x, y) of the class that the round asks for, or None: nothing
 from array import array
 from struct import unpack
 
-from tegu.room import GRID_S, INPUTS, RoomInputs
-
 RING = 8  # labelled samples of each class that wait to be learned from, the newest
 EMPTY_SLOTS = 2  # quarters of an hour without motion after which a room counts as empty
 
@@ -63,19 +61,22 @@ class Room:
     """A CO2 sensor, and labels from a person's button, an app or a motion sensor. read: a sensor's, in ppm, Celsius, percent."""
 
     def __init__(self, read: "Callable[[], Sequence[float] | None]", has_motion: bool) -> None:
+        from tegu.room import GRID_S, INPUTS, RoomInputs  # a recording does not need it
+
         self._read = read
         self._has_motion = has_motion
+        self._grid_s, self._width = GRID_S, len(INPUTS)
         self._inputs = RoomInputs()
         self._row: "array[float] | None" = None
-        self._rings = (array("f", bytes(4 * len(INPUTS) * RING)), array("f", bytes(4 * len(INPUTS) * RING)))
+        self._rings = (array("f", bytes(4 * self._width * RING)), array("f", bytes(4 * self._width * RING)))
         self._given = [0, 0]  # samples of each class that came, and that were learned from
         self._learned = [0, 0]
-        self._out = array("f", bytes(4 * len(INPUTS)))
+        self._out = array("f", bytes(4 * self._width))
         self._slot = self._moved_slot = -1
 
     def tick(self, time_s: int, motion: bool) -> "list[tuple[str, str, float]]":
         """Once a quarter of an hour of local time a reading: [(channel, unit, value)]. OSError: the sensor does not answer."""
-        slot = time_s // GRID_S
+        slot = time_s // self._grid_s
         if motion:
             self._moved_slot = slot
         if slot == self._slot:
@@ -98,8 +99,8 @@ class Room:
         """The room is empty (0) or occupied (1) now: a sample, if the last hour is known."""
         if self._row is None or label not in (0, 1):
             return
-        at = self._given[label] % RING * len(INPUTS)
-        for i in range(len(INPUTS)):
+        at = self._given[label] % RING * self._width
+        for i in range(self._width):
             self._rings[label][at + i] = self._row[i]
         self._given[label] += 1
         self._learned[label] = max(self._learned[label], self._given[label] - RING)
@@ -108,8 +109,8 @@ class Room:
         label = 1 if wanted is None else wanted
         if label > 1 or self._learned[label] == self._given[label]:
             return None
-        at = self._learned[label] % RING * len(INPUTS)
-        for i in range(len(INPUTS)):
+        at = self._learned[label] % RING * self._width
+        for i in range(self._width):
             self._out[i] = self._rings[label][at + i]
         self._learned[label] += 1
         return self._out, label

@@ -28,6 +28,7 @@ from edge_agents.sources import Source
 from experiments import broker
 from experiments.observer import USER
 from tegu import topics
+from tegu.memory import heap_bytes
 from tegu.model import Model
 from tegu.sparse import top_p
 from tegu.wire.initialization import decode_init
@@ -58,9 +59,10 @@ spec = "{spec}"
 inner_step_size = {step}
 samples = {samples}
 top_p = {top_p}
+residual = {residual}
 [rounds]
 rounds = {rounds}
-quorum = 5
+quorum = {quorum}
 deadline_s = 60
 """
 
@@ -101,29 +103,21 @@ def process(folder: Path, module: str, *arguments: str) -> Iterator[subprocess.P
 
 
 class Federation:
-    """Broker, coordinator and four Pis; `seen` are all messages so far, by topic."""
+    """Broker, coordinator and four Pis, or none; `seen` are all messages so far, by topic."""
 
-    def __init__(self, folder: Path, stack: ExitStack, rounds: int) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, rounds: int, **changes: object) -> None:
         self.broker = stack.enter_context(broker.start(folder / "broker", USERS, "mosquitto"))
         self.folder = folder
         config = folder / "coordinator.toml"
-        config.write_text(
-            CONFIG.format(
-                site=SITE,
-                port=self.broker.port,
-                password=USERS["coordinator"],
-                folder=folder,
-                spec=SPEC,
-                step=STEP,
-                samples=SAMPLES,
-                top_p=TOP_P,
-                rounds=rounds,
-            )
-        )
+        told = {"site": SITE, "port": self.broker.port, "password": USERS["coordinator"], "folder": folder}
+        told |= {"spec": SPEC, "step": STEP, "samples": SAMPLES, "top_p": TOP_P, "residual": "true"}
+        told |= {"rounds": rounds, "quorum": 1 + len(PIS)}
+        config.write_text(CONFIG.format(**told | changes))
         self.observer = stack.enter_context(Peer(self.broker, USER, password=USERS[USER]))
         self.observer.subscribe(topics.everything(SITE))
         stack.enter_context(process(folder, "coordinator.service", str(config)))
-        stack.enter_context(Fleet([self._agent(number, name) for number, name in enumerate(PIS, 1)]))
+        pis = PIS if not changes else []
+        stack.enter_context(Fleet([self._agent(number, name) for number, name in enumerate(pis, 1)]))
         self.seen: dict[str, list[bytes]] = {}
 
     def _agent(self, number: int, name: str) -> Agent:
@@ -253,6 +247,44 @@ def test_a_board_whose_power_was_cut_goes_on_as_its_next_life(folder: Path) -> N
         assert {boot for _, boot, _ in keys} == {1, 2, 3}
         assert len({(ack["boot"], ack["sequence"]) for ack in accepted}) == len(accepted)  # none counted twice
         federation.until(MANIFEST, 1, b'"finished": 1')
+
+
+def test_a_model_of_50_thousand_parameters_trains_on_256_kb(folder: Path) -> None:
+    needs("qemu-system-arm")
+    spec = "1 | dense 222 relu | dense 222 relu | dense 1 linear"
+    rows = [[at / 32 - 1.0, (at / 32 - 1.0) ** 2] for at in range(64)]
+    given = files({"kind": "serial"}, [])
+    given["samples.f32"] = struct.pack("<HHHH", 1, 1, 64, 0) + b"".join(array("f", row).tobytes() for row in rows)
+    image = make_image(given, folder / "flash.img")
+    with ExitStack() as stack:
+        changes = {"spec": spec, "step": 0.001, "top_p": 2.0, "residual": "false", "quorum": 1}
+        federation = Federation(folder, stack, 3, **changes)
+        board = stack.enter_context(EmulatedBoard(build_firmware(FIRMWARE / "manifest.py"), image))
+        gateway = ["--port", board.uart1_url, "--broker-port", str(federation.broker.port)]
+        stack.enter_context(process(folder, "edge_agents.gateway", *gateway))
+        manifest = json.loads(federation.until(MANIFEST, 1))
+        federation.until(ACKS, 3, b'"accepted"')
+        told = json.loads(federation.until(of_board("telemetry"), 1))
+        model = Model(spec)
+        assert model.size == 50_173
+        sent = [decode_update(payload, model) for payload in federation.seen[UPDATES]]
+        assert [update.version for update in sent] == [1, 2, 3]
+        assert all(300 < len(update.indices) <= 1004 for update in sent)
+        assert 4 * model.size < manifest["heap_bytes"] < 4 * model.size + told["free_heap_bytes"] + 12_000
+
+
+def test_a_board_says_why_a_model_is_too_large_for_it(folder: Path) -> None:
+    needs("qemu-system-arm")
+    image = make_image(files({"kind": "serial"}, rows_of(simulated(seed="1", number="9"))), folder / "flash.img")
+    with ExitStack() as stack:
+        spec = "11 | dense 240 relu | dense 230 relu | dense 2 softmax"
+        federation = Federation(folder, stack, 3, spec=spec, quorum=1)
+        board = stack.enter_context(EmulatedBoard(build_firmware(FIRMWARE / "manifest.py"), image))
+        gateway = ["--port", board.uart1_url, "--broker-port", str(federation.broker.port)]
+        stack.enter_context(process(folder, "edge_agents.gateway", *gateway))
+        refused = json.loads(federation.until(of_board("state"), 1, b'"refused"'))
+        needed, free = map(int, re.findall(r"\d+", refused["why"]))
+        assert needed == heap_bytes(Model(spec), TOP_P) > free > 200_000
 
 
 def test_the_same_main_py_takes_part_on_the_unix_port_over_a_socket(folder: Path) -> None:

@@ -13,6 +13,8 @@ from .parts import needs
 FIRMWARE = Path(__file__).parent.parent / "mcu_firmware"
 SAMPLES = 32
 ATTEMPT = """
+import gc
+
 import board_emulated
 gc.threshold(1024)
 
@@ -21,12 +23,14 @@ def free():
     return gc.mem_free()
 
 def attempt(played, least):
-    "Bytes of the update if a round can be played with `least` bytes free, else 0."
+    "Bytes of the smaller update if two rounds can be played with `least` bytes free, else 0."
     board_emulated.format()
     session = played.session("/")
     filler = bytearray(max(0, free() - least - 16))
     try:
-        return played.play(session) if free() <= least else -1
+        if free() > least:
+            return -1
+        return min(played.play(session, 1), played.play(session, 2))
     except MemoryError:
         return 0
 """
@@ -46,7 +50,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> EmulatedBoard:
 
 
 def attempt(board: EmulatedBoard, spec: str, top_p: float, residual: int, share: float) -> int:
-    """Plays a round with `share` of the contract's bytes free; the update's bytes."""
+    """Plays two rounds with `share` of the contract's bytes free; the update's bytes."""
     least = int(share * heap_bytes(Model(spec), top_p, residual=bool(residual)))
     board.soft_reset()
     script = (FIRMWARE.parent / "tests" / "board" / "a_round.py").read_text() + ATTEMPT
@@ -66,7 +70,9 @@ def attempt(board: EmulatedBoard, spec: str, top_p: float, residual: int, share:
         (LARGE, 2, 0),
     ],
 )
-def test_a_round_needs_no_more_than_the_contract(board: EmulatedBoard, spec: str, top_p: float, residual: int) -> None:
+def test_two_rounds_need_no_more_than_the_contract(
+    board: EmulatedBoard, spec: str, top_p: float, residual: int
+) -> None:
     assert attempt(board, spec, top_p, residual, 1.0) > 0
 
 
@@ -78,4 +84,4 @@ def test_the_contract_asks_for_not_much_more_than_a_round_needs(board: EmulatedB
 def test_the_contract_by_hand() -> None:
     """4 x (1153 weights + 65 outputs + 2 x 32 deltas + 1 input) and 116 entries of 2 bytes: twice to be chosen, or once with their values."""
     update = 32 + 116 * (6 + 9) // 8
-    assert heap_bytes(Model(SINE), 10) == 5600 + 3 * 320 + 4 * 1283 + max(2 * 232 + update, update + 6 * 116)
+    assert heap_bytes(Model(SINE), 10) == 7600 + 3 * 320 + 4 * 1283 + max(2 * 232 + update, update + 6 * 116)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edge_agents.energy import modelled
+from tegu.energy import modelled
 from tegu.thing import describe
 from tegu.topics import device
 

@@ -52,7 +52,7 @@ def comparison(out: Path, study: Study, runs: Runs, command: str) -> list[Row]:
         "## What it takes\n",
         f"To the target: {score_text(study.target, lower)} after {study.target_samples} samples on the unseen tasks. Bytes "
         "are MQTT payloads of all devices together, as the coordinator's own encoders and decoders counted them; energy is "
-        "modelled, of one device (edge_agents/energy.py), without Wi-Fi sessions; RAM is counted (experiments/study/memory.py).\n",
+        "modelled, of one device (mcu_firmware/lib/tegu/energy.py), without Wi-Fi sessions; RAM is counted (experiments/study/memory.py).\n",
         cost_table(study, found, lower),
         f"![on the way to the target]({study.name}-way.svg)\n",
         "## The claims\n",

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from coordinator.settings import Settings, to_toml
-from edge_agents.energy import modelled
 from experiments import fleet
 from experiments.fleet.simulation import FleetSimulation
 from experiments.usecases import Episode, UseCase
 from experiments.usecases.characters import nearest_mean
+from tegu.energy import modelled
 from tegu.model import Model
 
 from .adapting import adapted, pooled, repeated, way_of
@@ -120,7 +120,7 @@ def _federated(job: Job, use_case: UseCase, settings: Settings) -> dict[str, Any
 
 
 def energy(weights: int, steps: int, updates: int, both_ways: int, devices: int) -> dict[str, float]:
-    """Modelled joules of one device on average, over BLE, whose sessions cost nothing of their own (edge_agents.energy).
+    """Modelled joules of one device on average, over BLE, whose sessions cost nothing of their own (tegu.energy).
 
     Every update is charged its selection and coding, also a dense one; decoding what comes down is not charged to anyone.
     """

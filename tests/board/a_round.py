@@ -1,10 +1,8 @@
-"""One round of a Session on a board: the initialization in chunks into flash, learning, the update, its ack. Run by the board itself.
+"""Rounds of a Session on a board: the initialization in chunks into flash, learning, the update, its ack. Run by the board itself.
 
-Given names: SPEC, TOP_P, SAMPLES, RESIDUAL. The coordinator's part is played here, from numbers made up on the way, so that the
-board holds nothing but its own.
+The coordinator's part is played here, from numbers made up on the way, so that the board holds nothing but its own.
 """
 
-import gc
 import json
 from array import array
 from binascii import hexlify
@@ -28,13 +26,13 @@ def places(model):
         at += 2 + stop - start
 
 
-def chunk(shape_hash, begins, size, at, out):
+def chunk(shape_hash, begins, size, version, at, out):
     """Bytes at..at+CHUNK of it, into out; how many."""
     count = min(CHUNK, size - at)
     for i in range(count):
         place = at + i
         if place < 4:
-            out[i] = (0x12, shape_hash & 255, shape_hash >> 8, 1)[place]
+            out[i] = (0x12, shape_hash & 255, shape_hash >> 8, version)[place]
         elif place in begins:
             out[i] = 0
         elif place - 1 in begins:
@@ -52,33 +50,33 @@ class Played:
         self.hash, self.inputs, self.classes = model.shape_hash, model.inputs, model.classes
         self.outputs, self.begins = model.outputs, tuple(places(model))
         self.size = 8 + model.size + 2 * len(self.begins)
+        self.digests = [self.digest(version) for version in (1, 2)]
+        self.told = {"model": "m", "spec": spec, "hash": self.hash, "bytes": self.size, "chunks": 0, "samples": samples}
+        self.told.update(inner_step_size=0.01, top_p=top_p, residual=residual)
+        self.samples = samples
+
+    def digest(self, version):
         hashed, room = sha256(), bytearray(CHUNK)
         for at in range(0, self.size, CHUNK):
-            count = chunk(self.hash, self.begins, self.size, at, room)
+            count = chunk(self.hash, self.begins, self.size, version, at, room)
             hashed.update(memoryview(room)[:count])
-        manifest = {"model": "m", "spec": spec, "hash": self.hash, "version": 1, "bytes": self.size, "chunks": 0}
-        manifest.update(sha256=hexlify(hashed.digest()).decode(), inner_step_size=0.01, samples=samples, top_p=top_p)
-        manifest["residual"] = residual
-        self.manifest = json.dumps(manifest)
-        self.round = json.dumps({"round_num": 1, "version": 1, "opens_s": 0, "closes_s": 9, "quorum": 1})
-        self.samples = samples
+        return hexlify(hashed.digest()).decode()
 
     def session(self, folder):
         return Session("s", "d", "m", 1, None, 0, True, FlashKept(folder))
 
-    def play(self, session):
+    def play(self, session, version):
         """A whole round; the update's bytes."""
-        say = lambda kind, text: session.received(topics.model("s", "m", kind), text.encode())  # noqa: E731
-        say("round", self.round)
-        effects = say("manifest", self.manifest)
+        say = lambda kind, fields: session.received(topics.model("s", "m", kind), json.dumps(fields).encode())  # noqa: E731
+        say("round", {"round_num": version, "version": version, "opens_s": 0, "closes_s": 9, "quorum": 1})
+        effects = say("manifest", dict(self.told, version=version, sha256=self.digests[version - 1]))
         room = bytearray(CHUNK)
         for at in range(0, self.size, CHUNK):
-            count = chunk(self.hash, self.begins, self.size, at, room)
-            topic = topics.chunk("s", "m", 1, at // CHUNK)
+            count = chunk(self.hash, self.begins, self.size, version, at, room)
+            topic = topics.chunk("s", "m", version, at // CHUNK)
             assert effects[-1] == ("subscribe", topic), effects
             effects = session.received(topic, bytes(memoryview(room)[:count]))
         del room
-        gc.collect()
         x = array("f", bytes(4 * self.inputs))
         for n in range(self.samples):
             for i in range(self.inputs):
@@ -86,9 +84,10 @@ class Played:
             effects = session.sample(x, n % self.classes if self.classes else [x[0]] * self.outputs)
         update = effects[0][2]
         boot, sequence = peek_key(update)
-        ack = json.dumps({"result": "accepted", "boot": boot, "sequence": sequence, "version": 1})
+        ack = json.dumps({"result": "accepted", "boot": boot, "sequence": sequence, "version": version})
         size = len(update)
-        del effects, update
+        telemetry = session.telemetry({"loss_before": 0.0, "loss_after": 0.0, "samples": n})
+        del effects, update, telemetry
         session.received(topics.device("s", "d", "ack", "m"), ack.encode())
-        assert session.accepted == 1 and session._kept.pending is None
+        assert session.accepted == version and session.idle
         return size

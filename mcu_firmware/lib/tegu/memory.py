@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .model import Model
 
-FIXED_BYTES = 5600  # messages, a chunk, the manifest, round and ack, open files
+FIXED_BYTES = 7600  # messages, a chunk, the manifest, round and ack, open files
 LAYER_BYTES = 320  # a Layer and its part of the C's plan
 GRID_BYTES = 4096  # tegu.grid, where a model has a layer of it
 BITS_OF_MAGNITUDE = {"int8": 9, "f16": 16, "f32": 32}  # sign and magnitude of an entry, at most
