@@ -32,10 +32,11 @@ demo: .venv/demo-stamp  ## run the demonstration; options go in ARGS="..."
 test: parts .venv/test-stamp check  ## everything CI runs: static checks, then all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: .venv/test-stamp  ## ruff, mypy --strict and the direction of imports
+check: .venv/test-stamp typings/stamp  ## ruff, mypy --strict (the firmware by MicroPython's types) and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file mcu_firmware/mypy.ini $(filter-out %/manifest.py,$(wildcard mcu_firmware/*.py))
 	$(BIN)/lint-imports
 
 format: .venv/test-stamp  ## let ruff repair what it can
@@ -52,7 +53,8 @@ lock:  ## pin the newest allowed versions again (needs uv: pip install uv)
 	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements.lock pyproject.toml --extra demo -
 	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements-test.lock -c requirements.lock \
 		pyproject.toml --all-extras --group test --group check -
-	@if grep -nE '://|^-' requirements.lock requirements-test.lock; then echo "make: an address is in a lock"; exit 1; fi
+	echo 'micropython-esp32-stubs==1.27.0.post1' | $(UV_COMPILE) -o requirements-stubs.lock -
+	@if grep -nE '://|^-' requirements.lock requirements-test.lock requirements-stubs.lock; then echo "make: an address is in a lock"; exit 1; fi
 
 clean:  ## remove .venv, caches and built files; reports of the demo stay
 	rm -rf .venv build typings .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
@@ -78,6 +80,12 @@ clean:  ## remove .venv, caches and built files; reports of the demo stay
 	@$(PIP_INSTALL) $(FROM_LOCK) requirements-test.lock
 	@$(PIP_INSTALL) $(PROJECT)
 	@touch .venv/demo-stamp $@
+
+# MicroPython's own types, kept away from .venv, where they would hide Python's.
+typings/stamp: requirements-stubs.lock | .venv/bin/python
+	@rm -rf typings
+	@$(PIP_INSTALL) --no-deps $(FROM_LOCK) requirements-stubs.lock --target typings
+	@touch $@
 
 # What the tests start for real: the broker from broker_config/, each on a free port of its own; a compiler for the C core on
 # this machine and for a Cortex-M4F; and an emulated board of 256 KB. That Debian may start its own broker as a service, on

@@ -114,9 +114,10 @@ class Device:
 
     def _loss(self) -> float:
         """Mean loss over the samples that are only scored, with the weights as they are."""
-        total = count = 0
-        for x, y in self.samples.query():
-            total += self.session.learner.loss_one(x, y)
+        total, count = 0.0, 0
+        learner = self.session.learner
+        for x, y in self.samples.query() if learner else ():
+            total += learner.loss_one(x, y)  # type: ignore[union-attr]
             count += 1
         return total / count if count else 0.0
 

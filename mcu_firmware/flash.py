@@ -123,7 +123,8 @@ class FlashKept(Kept):
     def add_piece(self, payload: bytes, first: bool) -> int:
         with open(self._pieces_path, "wb" if first else "ab") as file:
             file.write(payload)
-            return file.tell()
+            size: int = file.tell()
+        return size
 
     def complete(self, model: "Model", version: int, digest: str) -> bool:
         hashed, room = sha256(), memoryview(bytearray(4 * BLOCK))
@@ -336,7 +337,7 @@ class _Numbers:
             self.left -= 4 * len(block)
         else:
             for i in range(len(block)):
-                block[i] = 0.0
+                block[i] = 0.0  # type: ignore[call-overload]  # of floats
 
     def close(self) -> None:
         if self._file is not None:

@@ -72,10 +72,10 @@ static void conv_backward(const conv_t *c, const float *in, const float *delta, 
                         }
                         int cell = (y * c->size + at) * c->depth, tap = ((channel * KERNEL + ky) * KERNEL + kx) * c->depth;
                         for (int i = 0; i < c->depth; i++) {
-                            if (before) {
-                                before[cell + i] += c->weights[tap + i] * d;
-                            }
                             c->gradients[tap + i] += d * in[cell + i];
+                        }
+                        for (int i = 0; before && i < c->depth; i++) {
+                            before[cell + i] += c->weights[tap + i] * d;
                         }
                     }
                 }
@@ -140,4 +140,5 @@ int main(void) {
     }
     say_number((ticks() - from) * 5 / (8 * STEPS));
     say_number(sum_of(weights, WEIGHTS));
+    return 0;
 }

@@ -24,9 +24,10 @@ static float slope(float output) {
 static void forward(const float *w, const float *in, int inputs, float *result, int units, int last) {
     const float *bias = w + units * inputs;
     for (int u = 0; u < units; u++) {
+        const float *row = w + u * inputs;
         float total = bias[u];
         for (int i = 0; i < inputs; i++) {
-            total += w[u * inputs + i] * in[i];
+            total += row[i] * in[i];
         }
         result[u] = last ? total : activation(total);
     }
@@ -42,13 +43,17 @@ static void backward(float *w, const float *in, int inputs, const float *delta, 
         if (d == 0.0f) {
             continue;
         }
-        bias[u] -= STEP_SIZE * d;
-        for (int i = 0; i < inputs; i++) {
-            float old = w[u * inputs + i];
-            if (before) {
-                before[i] += old * d;
+        float move = STEP_SIZE * d, *row = w + u * inputs;
+        bias[u] -= move;
+        if (before) {
+            for (int i = 0; i < inputs; i++) {
+                before[i] += row[i] * d;
+                row[i] -= move * in[i];
             }
-            w[u * inputs + i] = old - STEP_SIZE * d * in[i];
+        } else {
+            for (int i = 0; i < inputs; i++) {
+                row[i] -= move * in[i];
+            }
         }
     }
     for (int i = 0; before && i < inputs; i++) {
@@ -99,4 +104,5 @@ int main(void) {
     }
     say_number((ticks() - from) * 5 / (8 * STEPS));
     say_number(sum_of(weights, WEIGHTS));
+    return 0;
 }

@@ -20,7 +20,9 @@ typedef struct {
 #define UART ((uart_registers_t *)0x40004000)
 enum { TIMER_ON = 1, UART_TX_FULL = 1, UART_TX_ON = 1 };
 
+extern uint32_t data_initial[], data_start[], data_end[]; // of memory.ld
 int main(void);
+void start(void);
 
 // Ends QEMU by semihosting.
 static __attribute__((noreturn)) void stop(void) {
@@ -39,9 +41,12 @@ __attribute__((noreturn, noinline)) static void run(void) {
     stop();
 }
 
-__attribute__((used)) static void start(void) {
+void start(void) {
     FPU_ACCESS |= 0xF << 20;
     __asm__ volatile ("dsb\n isb");
+    for (int i = 0; data_start + i < data_end; i++) {
+        data_start[i] = data_initial[i];
+    }
     run();
 }
 
