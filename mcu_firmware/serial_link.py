@@ -3,10 +3,10 @@
     link = SerialLink(UART(1, 115200, rxbuf=1024, timeout=0), "room-1", time.ticks_ms)
     link.open()
 
-Wi-Fi's socket and this are the same to the radio: readinto, write, close; the same CONNECT with the board's own user name,
-password and last will goes through either (tegu.frames has the format). After close() or a loss the same object is opened
-again: all its memory is taken once. A board that shares the UART with MicroPython's console calls micropython.kbd_intr(-1)
-first, or a 3 in a frame interrupts its program; what the console prints in between does no harm.
+Wi-Fi's socket and this are the same to the radio: readinto, write, close; the same CONNECT with the board's own user
+name, password and last will goes through either (tegu.frames has the format). After close() or a loss the same object
+is opened again: all its memory is taken once. A board that shares the UART with MicroPython's console calls
+micropython.kbd_intr(-1) first, or a 3 in a frame interrupts its program; what the console prints does no harm.
 """
 
 from tegu.frames import ASKING, ENDING, UP, Pipe, since_ms

@@ -160,8 +160,11 @@ class Float32:
 @contextmanager
 def float32_learner() -> Iterator[Callable[..., tegu.learner.Learner]]:
     """Learner(model, weights, step) of pure Python in float32."""
-    kept = tegu.learner.array, tegu.learner.ldexp, tegu.learner.native
-    tegu.learner.array, tegu.learner.ldexp, tegu.learner.native = Float32.array, Float32.ldexp, None  # type: ignore[misc, assignment]
+    learner = vars(tegu.learner)
+    own = {"array": Float32.array, "ldexp": Float32.ldexp, "native": None}
+    own |= {"exp": tegu.learner.exp32, "tanh": tegu.learner.tanh32}
+    kept = {name: learner[name] for name in own}
+    learner.update(own)
     try:
         yield lambda model, weights, step: tegu.learner.Learner(
             model,
@@ -169,7 +172,7 @@ def float32_learner() -> Iterator[Callable[..., tegu.learner.Learner]]:
             np.float32(step),  # type: ignore[arg-type]
         )
     finally:
-        tegu.learner.array, tegu.learner.ldexp, tegu.learner.native = kept  # type: ignore[misc, assignment]
+        learner.update(kept)
 
 
 @contextmanager

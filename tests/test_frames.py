@@ -1,4 +1,4 @@
-"""Pipes over lines that are as slow, late and bad as real ones. What is worked by hand is in tests/shared/test_frames.py."""
+"""Pipes over lines that are as slow, late and bad as real ones. Hand-worked frames: tests/shared/test_frames.py."""
 
 import random
 import time
@@ -139,7 +139,7 @@ def test_20000_frames_over_a_bad_line_arrive_in_order_exactly_once() -> None:
 
 
 def test_a_frame_that_is_whole_is_never_missed_whatever_lies_before_it() -> None:
-    """So the line is in step again with the first frame after a damage: 2,000 whole ones behind as many damaged ones."""
+    """So the line is in step again with the first frame after a damage: 2,000 whole ones behind as many damaged."""
     damage, dice = Errors(5, 1e-2, 2e-3, 2e-3), random.Random(6)
     _, gateway = connected()
     missed = whole = 0

@@ -170,7 +170,7 @@ class Process:
 
 
 class Bench:
-    """A broker, a gateway that looks for /…/tty*, and cables. `observer` sees all states and telemetry of a site of its own.
+    """A broker, a gateway that looks for /…/tty*, and cables. `observer` sees states and telemetry of its own site.
 
     (What is retained of the test before, or still on its way, is of another site.)
     """
@@ -374,8 +374,10 @@ def test_a_gateway_that_is_told_to_end_says_so(bench: Bench) -> None:
 def test_a_broker_that_is_down_and_up_again(tmp_path: Path) -> None:
     needs("mosquitto")
     (tmp_path / "bench").mkdir()
-    with broker.start(tmp_path / "broker", USERS, "mosquitto") as running:
-        bench = Bench(tmp_path / "bench", running)
+    with (
+        broker.start(tmp_path / "broker", USERS, "mosquitto") as running,
+        contextlib.closing(Bench(tmp_path / "bench", running)) as bench,
+    ):
         board = bench.board(1)
         gateway = bench.start()
         board.connect()
@@ -388,7 +390,6 @@ def test_a_broker_that_is_down_and_up_again(tmp_path: Path) -> None:
             bench.board(2, "room-1").link.open()
         running.restart()
         board.connect().publish(bench.telemetry("room-1"), b"again")
-        bench.close()
 
 
 def test_a_broker_that_does_not_answer_is_not_taken_for_a_gateway_that_does_not(bench: Bench) -> None:
@@ -493,16 +494,15 @@ def test_tls_is_the_gateways_part(tmp_path: Path) -> None:
         example = (broker_config.folder() / "tls.example.conf").read_text()
         (running.folder / "listeners" / "tls.conf").write_text(example.replace("8883", f"{port} 127.0.0.1"))
         running.restart()
-        bench = Bench(tmp_path / "bench", running)
-        board = bench.board(1)
-        bench.start("--ca", str(running.folder / "tls" / "ca.crt"), "--broker-port", str(port))
-        board.connect()
-        for number in range(5):
-            board.publish(bench.telemetry("room-1"), b"%d" % number)
-        assert len(bench.observer.all_so_far()) == 5
-        board.cable.unplug()
-        assert bench.observer.next().payload == LOST
-        bench.close()
+        with contextlib.closing(Bench(tmp_path / "bench", running)) as bench:
+            board = bench.board(1)
+            bench.start("--ca", str(running.folder / "tls" / "ca.crt"), "--broker-port", str(port))
+            board.connect()
+            for number in range(5):
+                board.publish(bench.telemetry("room-1"), b"%d" % number)
+            assert len(bench.observer.all_so_far()) == 5
+            board.cable.unplug()
+            assert bench.observer.next().payload == LOST
 
 
 def test_boards_on_micropython_over_socket_urls(bench: Bench) -> None:

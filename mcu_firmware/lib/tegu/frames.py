@@ -24,21 +24,21 @@ of what is between them (Cheshire and Baker, "Consistent Overhead Byte Stuffing"
 
 Whatever lies between two zeros and is no such frame (a board's console, noise, half a frame) is counted and dropped.
 What was not acknowledged in time is sent again from there on (go-back-N): the line keeps the order, so a receiver needs
-no place for what came too early. A frame that finds no place because nobody reads is not acknowledged either, and asked
-for once there is. An END or DATA for a life that is not open is answered by CLOSE: a gateway that was started again tells
-its boards so at their next byte, and by WHO at once. Nothing heard for a minute while something waits for its ACK ends it;
-MQTT's keepalive is faster.
+no place for what came too early. A frame that finds no place because nobody reads is not acknowledged either, and
+asked for once there is. An END or DATA for a life that is not open is answered by CLOSE: a gateway that was started
+again tells its boards so at their next byte, and by WHO at once. Nothing heard for a minute while something waits for
+its ACK ends it; MQTT's keepalive is faster.
 
-WINDOW frames may be under way. Bytes of payload a second to the board at 115,200 baud (11,014 at most) with 16 ms of latency
-in the USB adapter, for a board that looks at its UART every so often (simulated by tests/test_frames.py):
+WINDOW frames may be under way. Bytes of payload a second to the board at 115,200 baud (11,014 at most) with 16 ms of
+latency in the USB adapter, for a board that looks at its UART every so often (simulated by tests/test_frames.py):
 
     window            1       2       3       4
     every 5 ms    7,490  10,990  10,990  10,990
     every 30 ms   5,020   9,000  10,990  10,990
     every 100 ms  2,380   4,750   7,130   8,900
 
-Three: a board that learns looks every 30 ms or so, each more costs it 500 bytes of heap, and its UART must keep what comes
-in between. 3 frames and their ACKs fit into rxbuf=1024; with 512 the last line's 7,130 are 2,400.
+Three: a board that learns looks every 30 ms or so, each more costs it 500 bytes of heap, and its UART must keep what
+comes in between. 3 frames and their ACKs fit into rxbuf=1024; with 512 the last line's 7,130 are 2,400.
 """
 
 from binascii import crc32
@@ -101,7 +101,7 @@ def unstuff(buffer: bytearray, end: int) -> bool:
 
 
 def seal(buffer: bytearray, kind: int, life: int, sequence: int, length: int) -> int:
-    """Make a frame of the payload that lies in buffer[6 : 6 + length]. How many bytes go onto the wire, from the first."""
+    """Make a frame of the payload in buffer[6 : 6 + length]. How many bytes go onto the wire, from the first."""
     buffer[2] = kind
     buffer[3] = life
     buffer[4] = sequence
@@ -122,7 +122,8 @@ class Pipe:
     """One end of the line. Feed it with push(), write what next_bytes() gives. All its memory is taken here, once.
 
     listens: the gateway's end. state: see above; reason: why it is shut. peer: the device id of the OPEN.
-    called: the gateway has said WHO while this end was shut. answered: our OPEN was heard. good, bad, resent: frames, since the start.
+    called: the gateway has said WHO while this end was shut. answered: our OPEN was heard.
+    good, bad, resent: frames, since the start.
     """
 
     def __init__(self, listens: bool = False, window: int = WINDOW) -> None:
@@ -172,6 +173,7 @@ class Pipe:
         self._timed_ms = self._sent_ms = self._back_ms = self._heard_ms = 0
         self._ends = False  # END is to follow what is in the slots
         self._expected = 0
+        self._fresh = True  # nothing of the stream has been sent or taken
         self._starved = False  # a frame was dropped for want of a place
         self._unread = 0
         self._offset = 0  # bytes read of the oldest unread frame
@@ -351,8 +353,7 @@ class Pipe:
     def _on_open(self, frame: bytearray) -> None:
         """A board begins, or begins anew, or has not yet heard our OPENED."""
         peer = _plain(memoryview(frame)[6 : 5 + frame[4]])
-        fresh = not (self._expected or self._base or self._sealed)
-        if self.state in (ASKED, UP) and fresh and frame[2] == self.life and peer == self.peer:
+        if self.state in (ASKED, UP) and self._fresh and frame[2] == self.life and peer == self.peer:
             self._due |= 1 << (OPENED if self.state == UP else ACK)
         elif frame[4] and frame[5] == VERSION:
             self._begin(frame[2])
@@ -402,6 +403,7 @@ class Pipe:
             self._starved = True
             return
         self._expected = (self._expected + 1) & 255
+        self._fresh = False
         if kind == END:
             self._shut(_plain(memoryview(frame)[5 : 5 + frame[4]]))
         elif frame[4]:
@@ -509,3 +511,4 @@ class Pipe:
             self._timed_ms = now_ms
         seal(self._out[slot], (END if last else DATA) | self._mine, self.life, sequence, self._lengths[slot])
         self._sealed += 1
+        self._fresh = False

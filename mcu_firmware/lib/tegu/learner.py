@@ -6,9 +6,11 @@ weights only the activations and two rows of deltas are held. The bound on a del
 
 What is computed, and in which order, is defined here for floats of 32 bits, operation by operation, so that every machine
 that computes in float32 gets the same bits: this file on a board, and the C of mcu_firmware/native, which does the same
-where it is there. For that exp and tanh are our own, of plain operations. Floats of 64 bits differ in the last digits.
+where it is there. For that exp and tanh are our own, of plain operations. Where floats have 64 bits, on Linux, they are the
+machine's, and the last digits differ.
 """
 
+import math
 from array import array
 from math import ldexp, log
 
@@ -142,7 +144,7 @@ def _check_bounds(row: "Row") -> None:
             raise ValueError("a sample must be finite numbers, at most %g" % LARGEST)
 
 
-def exp(z: float) -> float:
+def exp32(z: float) -> float:
     """e to the z, for z from -120 to 0: 2**n times a polynomial of what remains, within 1e-8 of it."""
     n = int(z * 1.442695 - 0.5)
     r = z - n * 355 / 512 + n * 113921 / 536870912  # ln 2 in two parts
@@ -152,16 +154,19 @@ def exp(z: float) -> float:
     return ldexp(p, n)
 
 
-def tanh(z: float) -> float:
+def tanh32(z: float) -> float:
     """The hyperbolic tangent, within 1e-7 of it."""
     if -0.2 < z < 0.2:
         s = z * z
         return z * (1 - s * (1 / 3 - s * (2 / 15 - s * (17 / 315))))
     if not -9 < z < 9:
         return 1.0 if z > 0 else -1.0
-    e = exp(-2 * abs(z))
+    e = exp32(-2 * abs(z))
     t = (1 - e) / (1 + e)
     return t if z > 0 else -t
+
+
+exp, tanh = (exp32, tanh32) if 1.0 + 1e-9 == 1.0 else (math.exp, math.tanh)
 
 
 def _activate(name: str, out: "Floats", units: int) -> None:
