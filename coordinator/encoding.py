@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tegu.model import Model
 from tegu.wire import CODECS, F16, F32, FORMAT, INT8, WireError
 from tegu.wire.bits import check_crc, from_bits, get_varint, put_varint, scale_of, varint_bytes
-from tegu.wire.initialization import _values_bytes, tensors_of
+from tegu.wire.initialization import tensors_of, values_bytes
 from tegu.wire.update import _Plan, _with_header
 
 from .sections import get_floats
@@ -123,7 +123,7 @@ def decode_init(data: bytes, model: Model) -> tuple[int, Floats]:
     if unpack_from("<H", data, 1)[0] != model.shape_hash:
         raise WireError("shape hash: not of this model")
     version, at = get_varint(data, 3, end, "version")
-    wanted = _values_bytes(model, codec)
+    wanted = values_bytes(model, codec)
     if end - at != wanted:
         raise WireError(f"length: {end - at} bytes of values, not {wanted}")
     if codec != INT8:

@@ -135,8 +135,6 @@ class Rounds:
             return verdict  # final while this process lives: the device has already kept what was refused
         if update.version != self.version:
             return "late" if update.version == self.version - 1 else "stale"
-        if update.boot < self.boots.get(device, 0):
-            return "stale"
         if self.open is None or device in self.heard:
             return "limited"
         if self.open.invited and device != self.open.invited:

@@ -17,6 +17,7 @@ from tegu.topics import check_id
 CONNECT_MS = 15000
 RESTART_MS = 10000  # so that a board which restarts again and again does not wear out its flash
 EPOCH_S = 946684800 if hasattr(time, "gmtime") and time.gmtime(0)[0] == 2000 else 0  # a clock may count from 2000
+NEEDED = {"wifi": ("ssid", "host"), "serial": (), "unix": ("host",)}  # of a link
 SET_S = 1700000000  # a clock below this was never set
 
 TYPE_CHECKING = False
@@ -36,10 +37,24 @@ def load_settings(path: str) -> "dict[str, Any]":
         raise ValueError("%s is not JSON" % path)
     for name in ("device", "site", "model"):
         check_id(settings.get(name, ""), name)
-    kind = settings.get("link", {}).get("kind")
-    if kind not in ("wifi", "serial", "unix"):
-        raise ValueError("link.kind in %s must be wifi, serial or unix, not %r" % (path, kind))
+    for part in ("link", "sensor", "label", "meter"):
+        if settings.get(part) is None:
+            settings[part] = {}
+        if not isinstance(settings[part], dict):
+            raise ValueError("%s in %s must be an object, not %r" % (part, path, settings[part]))
+    link, sensor = settings["link"], settings["sensor"]
+    if link.get("kind") not in NEEDED:
+        raise ValueError("link.kind in %s must be wifi, serial or unix, not %r" % (path, link.get("kind")))
+    _require(path, "link", link, NEEDED[link["kind"]] + (("ca",) if link.get("tls") else ()))
+    if sensor.get("kind") == "scd4x" or settings["meter"]:
+        _require(path, "sensor", sensor, ("sda", "scl"))
     return settings  # type: ignore[no-any-return]
+
+
+def _require(path: str, part: str, given: "dict[str, Any]", names: "tuple[str, ...]") -> None:
+    for name in names:
+        if given.get(name) in (None, ""):
+            raise ValueError("%s.%s is missing in %s" % (part, name, path))
 
 
 class Board:
@@ -57,13 +72,13 @@ class Board:
         random.seed(
             crc32(settings["device"].encode()) ^ time.ticks_us()
         )  # boards that start together must not try together
-        pin = settings.get("label", {}).get("pir_pin")
+        pin = settings["label"].get("pir_pin")
         self._pir: "Any" = None
         if pin is not None:
             from sensors import Pir  # a board that has no sensor does not pay for it
 
             self._pir = Pir(_pin(pin))
-        meter = settings.get("meter")
+        meter = settings["meter"]
         fitted = Ina219(self._bus(), meter.get("shunt_ohms", 0.1)) if meter else None
         self.ledger = Ledger(settings.get("radio", "ble"), fitted)
         self.has_motion = self._pir is not None
@@ -73,12 +88,12 @@ class Board:
     clock = staticmethod(time.ticks_ms)
 
     def set_time(self, unix_s: int) -> None:
-        """The coordinator's time, for a board that has no other."""
-        if not self._told_s:
+        """The coordinator's time, or what it was some time ago: for a board that has no other."""
+        if unix_s > self.unix_s():
             self._told_s, self._told_ms = unix_s, time.ticks_ms()
 
-    def local_s(self) -> int:
-        """Local seconds since 1970; 0 if nobody has told this board the time."""
+    def unix_s(self) -> int:
+        """Seconds since 1970; 0 if nobody has told this board the time."""
         now_s = _clock_s()
         if now_s < SET_S:
             if not self._told_s:
@@ -87,14 +102,23 @@ class Board:
             self._told_s += passed_s  # little by little: ticks wrap
             self._told_ms = time.ticks_add(self._told_ms, passed_s * 1000)
             now_s = self._told_s
-        return now_s + int(self._settings.get("utc_offset_s", 0))
+        return now_s
 
-    def rest(self, milliseconds: int) -> None:
-        """Nothing to do for so long; the watchdog is told that all is well."""
+    def local_s(self) -> int:
+        """The same in local time, of the room; 0 if it is not known."""
+        now_s = self.unix_s()
+        return now_s + int(self._settings.get("utc_offset_s", 0)) if now_s else 0
+
+    def feed(self) -> None:
+        """Tell the watchdog, if there is one, that all is well."""
         if self._watchdog is None and self._settings.get("watchdog_s") and hasattr(_machine(), "WDT"):
             self._watchdog = _machine().WDT(timeout=1000 * self._settings["watchdog_s"])
         if self._watchdog is not None:
             self._watchdog.feed()
+
+    def rest(self, milliseconds: int) -> None:
+        """Nothing to do for so long."""
+        self.feed()
         time.sleep_ms(milliseconds)
 
     @staticmethod
@@ -125,7 +149,7 @@ class Board:
     def reading(self) -> "Sequence[float] | None":
         """CO2 in ppm, temperature in Celsius, humidity in percent; None: nothing new. OSError: the sensor does not answer."""
         if self._sensor is None:
-            kind = self._settings.get("sensor", {}).get("kind", "none")
+            kind = self._settings["sensor"].get("kind", "none")
             if kind != "scd4x":
                 raise OSError(
                     "sensor.kind %r gives no CO2; the presence model needs scd4x, or replay to try it out" % kind
@@ -137,7 +161,7 @@ class Board:
 
     def _bus(self) -> "Any":
         if self._i2c is None:
-            wires = self._settings.get("sensor", {})
+            wires = self._settings["sensor"]
             self._i2c = _machine().I2C(wires.get("i2c", 0), sda=_pin(wires["sda"]), scl=_pin(wires["scl"]), freq=50000)
         return self._i2c
 
@@ -155,7 +179,7 @@ class Board:
         if self._serial is None:
             from serial_link import SerialLink
 
-            pause = lambda: time.sleep_ms(1)  # noqa: E731
+            pause = lambda: self.rest(1)  # noqa: E731
             self._serial = SerialLink(_uart(self._link), self._settings["device"], time.ticks_ms, pause)
         return self._serial.open()
 

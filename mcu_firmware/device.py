@@ -27,11 +27,7 @@ class Device:
         settings = load_settings(folder + "settings.json")
         self.folder, self.board = folder, Board(settings)
         self._sleep_s = int(settings.get("sleep") or 0)
-        self.kept = FlashKept(folder)
-        sensor = settings.get("sensor", {})
-        thing = json.dumps({"model": "tegu:board", "sensor": sensor.get("kind", "none")}).encode()
-        names = settings["site"], settings["device"], settings["model"]
-        self.session = Session(*names, next_boot(folder), thing, 0, True, self.kept)
+        sensor = settings["sensor"]
         self.radio = Radio(
             self.board.open_link,
             settings["device"],
@@ -40,14 +36,19 @@ class Device:
             settings.get("keepalive_s", 30),
             settings.get("receive_bytes", 2048),
         )
-        self.radio.will = self.session.will()
         self.samples = make_samples(sensor, folder, self.board.reading, self.board.has_motion)
         self.links = self.learned = self.updates = self.failed = 0
         self._round = 0  # the version whose loss was taken before anything was learned
-        self._loss_before = 0.0
+        self._loss_before: "float | None" = None
+        self._skipped = 0
+        self._seconds = 0
         self._looked_ms = self.board.clock()
-        own = self.session.learner
-        self.session.free_heap_bytes = self.board.free_heap_bytes() + (4 * len(own.weights) if own else 0)
+        thing = json.dumps({"model": "tegu:board", "sensor": sensor.get("kind", "none")}).encode()
+        names = settings["site"], settings["device"], settings["model"]
+        free_bytes = self.board.free_heap_bytes()  # for all that the session takes
+        self.session = Session(*names, next_boot(folder), thing, free_bytes, True, FlashKept(folder))
+        self.radio.will = self.session.will()
+        self._label_topic = topics.device(*names[:2], "label")
 
     def step(self) -> None:
         """Act on one event, learn from one sample, or rest."""
@@ -57,8 +58,12 @@ class Device:
             self._hear(event)
         elif not (self.session.learning and self._learn()):
             self.board.rest(REST_MS)
+            if self.radio.link is None and self.board.called():
+                self.radio.hurry()
+        self.board.feed()
         if not 0 <= now_ms - self._looked_ms < SECOND_MS:
             self._looked_ms = now_ms
+            self._seconds += 1
             self._look(now_ms)
 
     def leave(self) -> None:
@@ -72,7 +77,7 @@ class Device:
             print("connected")
         elif event[0] == "lost":
             print("no link:", event[1])
-        elif event[1].endswith("/label"):
+        elif event[1] == self._label_topic:
             self._label(event[2])
         else:
             self._receive(event[1], event[2])
@@ -104,7 +109,12 @@ class Device:
         sample = self.samples.next(session.wanted)
         if sample is None:
             return False
-        effects = session.sample(*sample)
+        try:
+            effects = session.sample(*sample)
+        except ValueError as error:
+            self.failed += 1
+            print("sample:", error)
+            return False
         self.learned += 1
         if effects:
             self.updates += 1
@@ -112,25 +122,27 @@ class Device:
             self.radio.carry_out(self._telemetry())
         return True
 
-    def _loss(self) -> float:
-        """Mean loss over the samples that are only scored, with the weights as they are."""
+    def _loss(self) -> "float | None":
+        """Mean loss over the samples that are only scored, with the weights as they are; None if there are none."""
         total, count = 0.0, 0
         learner = self.session.learner
         for x, y in self.samples.query() if learner else ():
             total += learner.loss_one(x, y)  # type: ignore[union-attr]
             count += 1
-        return total / count if count else 0.0
+        return total / count if count else None
 
     def _telemetry(self) -> "list[Any]":
         session = self.session
         traffic = sum(session.bytes.values())
-        numbers = {"loss_before": self._loss_before, "loss_after": self._loss(), "samples": self.learned}
-        numbers["updates"] = self.updates
+        numbers: "dict[str, Any]" = {"samples": self.learned, "updates": self.updates}
+        loss = self._loss()
+        if loss is not None:
+            numbers["loss_before"], numbers["loss_after"] = self._loss_before, loss
         numbers["free_heap_bytes"] = self.board.free_heap_bytes()
         numbers["sensor_failed"] = self.failed
         size = session.model.size if session.model else 0
         numbers.update(self.board.ledger.numbers(size, self.learned, self.updates, traffic, self.links))
-        print("update", session.version, "loss", numbers["loss_before"], "to", numbers["loss_after"])
+        print("update", session.version, "loss", self._loss_before, "to", loss)
         return session.telemetry(numbers)
 
     def _look(self, now_ms: int) -> None:
@@ -138,12 +150,16 @@ class Device:
         session, board = self.session, self.board
         board.ledger.update(now_ms)
         if self.radio.state == "connected":
-            self.radio.carry_out(session.tick(now_ms / 1000))
+            self.radio.carry_out(session.tick(self._seconds))
+            if self.radio.skipped != self._skipped:
+                self._skipped = self.radio.skipped
+                print("skipped: a message larger than receive_bytes, or than the free heap")
+                self.radio.carry_out(session.missed())
         local_s = board.local_s()
         if local_s:
             self._sense(local_s)
         if self._sleep_s and session.idle and self.updates:
-            self.radio.leave(session.leaving("sleeping", local_s + self._sleep_s), board.clock, LEAVE_MS)
+            self.radio.leave(session.leaving("sleeping", board.unix_s() + self._sleep_s), board.clock, LEAVE_MS)
             board.sleep(self._sleep_s)
 
     def _sense(self, local_s: int) -> None:

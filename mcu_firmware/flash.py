@@ -1,18 +1,17 @@
-"""What a board keeps in flash, where it outlives a loss of power: the initialization, the residual, the update that waits, the boots.
+"""What a board keeps in flash, where it outlives a loss of power: the initialization, what it has learned, the boots.
 
-Each is a state of its own in two slots (slots.py), for they change at different rates: start and residual once or twice a
-round, the boot number at each start. A block of 256 numbers at a time passes through RAM, so that beside the weights it learns
-with a board never holds a second copy of them.
+Each is a state of its own in two slots (slots.py), for they change at different rates: once or twice a round, and at each
+start. A block of 256 numbers at a time passes through RAM, so that beside the weights it learns with a board never holds a
+second copy of them.
 
 | state | body |
 |---|---|
-| start | version, 4 bytes; SHA-256 as hex, 64 bytes, zeros after a delta; length of the spec, 2 bytes; spec; weights, float32 |
-| residual | version, boot, sequence of the last update that was taken off it, 4 bytes each; then float32 of the shared parameters |
-| pending | the same three of the update that waits for its ack, then the update; empty if none does |
+| start | version, 4 bytes; version of the last whole initialization before or at it, 4, and its SHA-256 as hex, 64; length of the spec, 2; spec; weights, float32 |
+| learned | residual: float32 of the shared parameters, or nothing; the update that waits for its ack, or nothing; then its length, its key and the key of the last update that was accepted, 4 bytes a number |
 | boot | how often the board has started, 4 bytes |
 
-An ack changes residual first and pending then. When the power goes in between, the key in the residual says that this
-update is done with. Decoding from flash follows tegu.wire.initialization.
+A key is version, boot and sequence number. Residual and update are one state: whenever the power goes, an update that was made
+is the one that its residual knows of. Decoding from flash follows tegu.wire.initialization.
 """
 
 import os
@@ -25,7 +24,7 @@ from slots import Slots
 from tegu.sparse import add, fold, scatter
 from tegu.wire import CODECS, F16, F32, FORMAT, WireError
 from tegu.wire.bits import from_bits, from_half, get_varint
-from tegu.wire.initialization import tensors_of
+from tegu.wire.initialization import tensors_of, values_bytes
 from tegu.wire.update import decode_update
 
 try:
@@ -34,6 +33,7 @@ except ImportError:
     native = None  # type: ignore[assignment]
 
 BLOCK = 256  # numbers
+HEAD_BYTES, TAIL_BYTES = 74, 28  # of the states start and learned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,57 +66,49 @@ class FlashKept(Kept):
     """As tegu.kept.Kept, in files of `folder`, which ends with a slash. OSError if the flash cannot be written."""
 
     def __init__(self, folder: str) -> None:
-        self._starts, self._residuals = Slots(folder + "start"), Slots(folder + "residual")
-        self._pendings = Slots(folder + "pending")
+        self._starts, self._learned = Slots(folder + "start"), Slots(folder + "learned")
         self._pieces_path = folder + "pieces"
         self._one, self._two = array("f", bytes(4 * BLOCK)), array("f", bytes(4 * BLOCK))
         self._named = 0, ""
-        self.spec = self.sha256 = ""
-        self.version = 0
+        self._room: "bytearray | None" = None  # what an update will take, so that nothing scatters over it
+        self._begun = False  # a save of what was learned
+        self._has_residual = False
+        self.spec, self.version, self.whole_version, self.sha256 = "", 0, 0, ""
         self._weights = 0  # how many the start has
-        self._begun = False  # a save of the residual
         self.pending = None
-        self.pending_key = (0, 0, 0)
+        self.pending_key = self.accepted_key = (0, 0, 0)
         self._read_start()
-        self._read_pending()
+        self._read_learned()
 
     def _read_start(self) -> None:
         found = self._starts.open()
         if found is None:
             return
         with found[0] as file:
-            if found[1] >= 70:
-                self.version, digest, length = unpack("<I64sH", file.read(70))
-                self.sha256 = digest.decode().strip("\0")
+            if found[1] >= HEAD_BYTES:
+                self.version, self.whole_version, digest, length = unpack("<II64sH", file.read(HEAD_BYTES))
+                self.sha256 = digest.decode()
                 self.spec = file.read(length).decode()
-                self._weights = (found[1] - 70 - length) // 4
+                self._weights = (found[1] - HEAD_BYTES - length) // 4
 
-    def _read_pending(self) -> None:
-        found = self._pendings.open()
+    def _read_learned(self) -> None:
+        found = self._learned.open()
         if found is None:
             return
         with found[0] as file:
-            if found[1] > 12:
-                self.pending_key = unpack("<III", file.read(12))
-                self.pending = bytearray(file.read(found[1] - 12))
-        if self.pending is not None and self._taken_off() == self.pending_key:
-            self._clear_pending()
-
-    def _taken_off(self) -> "tuple[int, ...]":
-        """The key of the update that was last taken off the residual."""
-        found = self._residuals.open()
-        if found is None:
-            return (0, 0, 0)
-        with found[0] as file:
-            return unpack("<III", file.read(12))
+            file.seek(found[1] - TAIL_BYTES)
+            numbers = unpack("<7I", file.read(TAIL_BYTES))
+            self.pending_key, self.accepted_key = numbers[1:4], numbers[4:]
+            self._has_residual = found[1] > TAIL_BYTES + numbers[0]
+            if numbers[0]:
+                file.seek(found[1] - TAIL_BYTES - numbers[0])
+                self.pending = bytearray(file.read(numbers[0]))
 
     def forget(self) -> None:
         self._starts.write(b"")
-        self.spec = self.sha256 = ""
-        self.version = 0
-        self.drop_residual()
-        if self.pending is not None:
-            self._clear_pending()
+        self.spec, self.version, self.whole_version, self.sha256 = "", 0, 0, ""
+        self.pending, self.accepted_key = None, (0, 0, 0)
+        self._save(None)
 
     # --- the initialization ---
 
@@ -136,9 +128,11 @@ class FlashKept(Kept):
                 hashed.update(room[:count])
             if hexlify(hashed.digest()).decode() != digest:
                 return False
-            codec, found, _ = self._header(file, model)
+            codec, found, at = self._header(file, model)
             if codec >= len(CODECS) or found != version:
                 raise WireError("version: not the manifest's, or a codec that is not known")
+            if file.seek(0, 2) != at + values_bytes(model, codec) + 4:
+                raise WireError("length: not the model's")
         self._named = version, digest
         return True
 
@@ -163,15 +157,15 @@ class FlashKept(Kept):
                 runs = ((0, model.size),) if codec == F16 else tensors_of(model)
                 for start, stop in runs:
                     _widen(file, codec, weights, start, stop)
-        self.version, self.sha256 = self._named
-        self._keep_start(model, weights)
+        self._keep_start(model, weights, self._named[0], *self._named)
         os.remove(self._pieces_path)
         return weights
 
-    def _keep_start(self, model: "Model", weights: "Floats") -> None:
-        self.spec, self._weights = model.spec, model.size
-        spec = self.spec.encode()
-        self._starts.write(pack("<I64sH", self.version, self.sha256.encode(), len(spec)), spec, weights)
+    def _keep_start(self, model: "Model", weights: "Floats", version: int, whole_version: int, digest: str) -> None:
+        spec = model.spec.encode()
+        self._starts.write(pack("<II64sH", version, whole_version, digest.encode(), len(spec)), spec, weights)
+        self.spec, self.version, self.whole_version, self.sha256 = model.spec, version, whole_version, digest
+        self._weights = model.size
 
     def load(self, model: "Model") -> "Floats":
         weights = _floats(model.size)
@@ -181,16 +175,14 @@ class FlashKept(Kept):
     def change(self, model: "Model", indices: "Indices", values: "Floats", weights: "Floats") -> None:
         self.restore(weights)
         add(model.shared, weights, indices, values)
-        self.version += 1
-        self.sha256 = ""
-        self._keep_start(model, weights)
+        self._keep_start(model, weights, self.version + 1, self.whole_version, self.sha256)
 
     def _open_start(self) -> "BufferedReader":
         """The file of the initialization, at its first weight."""
         found = self._starts.open()
         if found is None:
             raise OSError("the initialization is gone from flash")
-        found[0].seek(70 + len(self.spec.encode()))
+        found[0].seek(HEAD_BYTES + len(self.spec.encode()))
         return found[0]
 
     def restore(self, weights: "Floats") -> None:
@@ -213,68 +205,61 @@ class FlashKept(Kept):
     # --- the residual ---
 
     def drop_residual(self) -> None:
-        found = self._residuals.open()
-        if found is None:
-            return
-        with found[0] as file:
-            key = file.read(12)
-        if found[1] > 12:
-            self._residuals.write(key)
+        if self._has_residual:
+            self._save(None)
+
+    def reserve(self, count: int) -> None:
+        try:
+            self._room = None
+            self._room = bytearray(count)
+        except MemoryError:
+            pass  # then it must be found when it is needed
 
     def delta(self, model: "Model", weights: "Floats", keep: bool = True) -> "Floats | None":
+        self._room = None
         if len(model.shared) == 1:
             first, stop = model.shared[0]
             values = memoryview(weights)[first:stop]  # in place
         else:
-            values = memoryview(array("f", bytes(4 * model.shared_size)))
-        self._begun = keep
-        return values if self._fold(model, weights, values) else None  # type: ignore[return-value]
+            values = memoryview(_floats(model.shared_size))
+        return values if self._fold(model, weights, values, keep) else None  # type: ignore[return-value]
 
     def keep(self, model: "Model", weights: "Floats") -> bool:
-        self._begun = True
-        if not self._fold(model, weights, None):
+        if not self._fold(model, weights, None, True):
             return False
-        self._commit()
+        self._end()
         return True
 
-    def _fold(self, model: "Model", weights: "Floats", values: "memoryview | None") -> bool:
-        """residual + weights - start, into `values` and, if _begun, into the other slot, which does not count before _commit()."""
-        if self._begun:
-            self._residuals.begin()
-            self._residuals.put(pack("<III", *self._taken_off()))
-        old = _Numbers(self._residuals, 12)
+    def _fold(self, model: "Model", weights: "Floats", values: "memoryview | None", keep: bool) -> bool:
+        """residual + weights - start, into `values` and, to keep it, into the other slot, which does not count before _end()."""
+        self._learned.begin()
+        self._begun = keep
+        old = self._old()
         at = 0
         fine = True
-        try:
-            with self._open_start() as file:
-                base_at = file.tell()
-                for first, stop in model.shared:
-                    file.seek(base_at + 4 * first)
-                    for i in range(first, stop, BLOCK):
-                        count = min(BLOCK, stop - i)
-                        one, two = memoryview(self._one)[:count], memoryview(self._two)[:count]
-                        old.read(one)
-                        file.readinto(two)
-                        fine = fold(self._one, 0, weights, self._two, i, 0, count) and fine
-                        if values is not None:
-                            values[at : at + count] = one
-                        if self._begun:
-                            self._residuals.put(one)
-                        at += count
-        finally:
-            old.close()
+        with self._open_start() as file:
+            base_at = file.tell()
+            for first, stop in model.shared:
+                file.seek(base_at + 4 * first)
+                for i in range(first, stop, BLOCK):
+                    count = min(BLOCK, stop - i)
+                    one, two = memoryview(self._one)[:count], memoryview(self._two)[:count]
+                    old.read(one)
+                    file.readinto(two)
+                    fine = fold(self._one, 0, weights, self._two, i, 0, count) and fine
+                    if values is not None:
+                        values[at : at + count] = one
+                    if keep:
+                        self._learned.put(one)
+                    at += count
+        old.close()
         if not fine:
-            self._residuals.abandon()
+            self._learned.abandon()
         return fine
-
-    def _commit(self) -> None:
-        if self._begun:
-            self._residuals.commit()
-        self._begun = False
 
     def resume(self, model: "Model", weights: "Floats") -> None:
         if len(model.shared) == 1:
-            old = _Numbers(self._residuals, 12)  # still the one from before
+            old = self._old()  # still the one from before
             first, stop = model.shared[0]
             with self._open_start() as file:
                 file.seek(file.tell() + 4 * first)
@@ -286,55 +271,59 @@ class FlashKept(Kept):
                     _add(weights, i, one, -1)
                     _add(weights, i, two, 1)
             old.close()
-        self._commit()
+
+    def _old(self) -> "_Numbers":
+        return _Numbers(self._learned.open() if self._has_residual else None)
 
     # --- the update ---
 
     def send(self, payload: bytearray, key: "tuple[int, int, int]") -> None:
-        self._pendings.write(pack("<III", *key), payload)
         self.pending, self.pending_key = payload, key
+        self._end()
 
     def answered(self, model: "Model | None", accepted: bool) -> None:
-        if accepted and model is not None and self.pending is not None:
-            self._subtract(model)
-        self._clear_pending()
+        pending, self.pending = self.pending, None
+        if accepted:
+            self.accepted_key = self.pending_key
+        if model is None or pending is None or not self._has_residual:
+            self._save(None)
+        else:
+            self._save(model, pending if accepted else b"")
 
-    def _clear_pending(self) -> None:
-        self.pending = None
-        self._pendings.write(b"")
+    def _save(self, model: "Model | None", sent: "bytes | bytearray" = b"") -> None:
+        """What was learned, anew: with the residual of `model`, less what the update `sent` carries; without one if None."""
+        self._learned.begin()
+        self._begun = model is not None
+        if model is not None:
+            old, entry = self._old(), 0
+            update = decode_update(sent, model) if sent else None
+            for i in range(0, model.shared_size, BLOCK):
+                one = memoryview(self._one)[: min(BLOCK, model.shared_size - i)]
+                old.read(one)
+                if update is not None:
+                    entry = scatter(self._one, 0, i, i + len(one), update.indices, update.values, -1, entry)
+                self._learned.put(one)
+            old.close()
+        self._end()
 
-    def _subtract(self, model: "Model") -> None:
-        old = _Numbers(self._residuals, 12)
-        if not old.left:
-            return
-        sent = decode_update(self.pending or b"", model)
-        self._residuals.begin()
-        self._residuals.put(pack("<III", *self.pending_key))
-        entry = 0
-        for i in range(0, model.shared_size, BLOCK):
-            count = min(BLOCK, model.shared_size - i)
-            one = memoryview(self._one)[:count]
-            old.read(one)
-            entry = scatter(self._one, 0, i, i + count, sent.indices, sent.values, -1, entry)
-            self._residuals.put(one)
-        old.close()
-        self._residuals.commit()
+    def _end(self) -> None:
+        """The update and the keys behind the residual; only now it counts."""
+        update = self.pending or b""
+        self._learned.put(update)
+        self._learned.put(pack("<7I", len(update), *self.pending_key, *self.accepted_key))
+        self._learned.commit()
+        self._has_residual = self._begun
 
 
 class _Numbers:
-    """Reads the numbers of a state from byte `at` on; zeros where there are none."""
+    """Reads the numbers of an open state, one block after the other; zeros where there is none."""
 
-    def __init__(self, slots: Slots, at: int) -> None:
-        found = slots.open()
+    def __init__(self, found: "tuple[BufferedReader, int] | None") -> None:
         self._file = None if found is None else found[0]
-        self.left = 0 if found is None else max(0, found[1] - at)
-        if self._file is not None:
-            self._file.seek(at)
 
     def read(self, block: memoryview) -> None:
-        if self._file is not None and self.left >= 4 * len(block):
+        if self._file is not None:
             self._file.readinto(block)
-            self.left -= 4 * len(block)
         else:
             for i in range(len(block)):
                 block[i] = 0.0  # type: ignore[call-overload]  # of floats

@@ -6,30 +6,38 @@ On MicroPython's unix port: micropython -X heapsize=192k main.py FOLDER, which h
 import gc
 import sys
 
+from board import Board
 from device import Device
 
 GC_BYTES = 1024  # of garbage: what lives then lies close together, and a large model finds its place
 
 
-def main(folder: str) -> None:
-    """Step for ever; Ctrl-C says good-bye. What is wrong with the settings is said once, and the prompt comes back."""
-    gc.threshold(GC_BYTES)
+def begin(folder: str) -> "Device | None":
+    """The device; None, and said once why, if its settings are wrong."""
     try:
         device = Device(folder)
     except ValueError as error:
         print("tegu:", error)
-        return
-    print(
-        "tegu: device", device.session.device, "boot", device.session.boot, "free heap", device.session.free_heap_bytes
-    )
+        return None
+    told = device.session
+    print("tegu: device", told.device, "boot", told.boot, "free heap", told.free_heap_bytes)
+    return device
+
+
+def main(folder: str) -> None:
+    """Step for ever. Ctrl-C says good-bye; after any error the board begins anew."""
+    gc.threshold(GC_BYTES)
+    device = None
     try:
-        while True:
+        device = begin(folder)
+        while device is not None:
             device.step()
     except KeyboardInterrupt:
-        device.leave()
-    except Exception as error:  # no heap, no flash: what counts is in flash, so begin anew
+        if device is not None:
+            device.leave()
+    except Exception as error:  # no heap, no flash: what counts is in flash
         sys.print_exception(error)
-        device.board.restart()
+        Board.restart()
 
 
 main(sys.argv[1].rstrip("/") + "/" if len(sys.argv) > 1 else "")

@@ -140,6 +140,11 @@ class Radio:
             return 0
         return max(0, self._wait_ms - since(now_ms, self._tried_ms))
 
+    def hurry(self) -> None:
+        """Try at the next step: there is reason to think that it works now."""
+        if self.link is None:
+            self._wait_ms = 0
+
     @property
     def pending(self) -> int:
         """Effects that wait, packets without acknowledgement, and buffers not yet written."""

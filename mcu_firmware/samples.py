@@ -77,6 +77,9 @@ class Room:
     def tick(self, time_s: int, motion: bool) -> "list[tuple[str, str, float]]":
         """Once a quarter of an hour of local time a reading: [(channel, unit, value)]. OSError: the sensor does not answer."""
         slot = time_s // self._grid_s
+        if slot < self._slot or slot > self._slot + 1:
+            self._row = None  # of another time: a label of now is not for it
+            self._moved_slot = min(self._moved_slot, slot)
         if motion:
             self._moved_slot = slot
         if slot == self._slot:

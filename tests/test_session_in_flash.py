@@ -39,12 +39,11 @@ class Opened(flash.FlashKept):  # type: ignore[misc]
 
     @property
     def _residual(self) -> Any:
-        found = self._residuals.open()
-        if found is None:
+        if not self._has_residual:
             return None
-        with found[0] as file:
-            file.seek(12)
-            return array("f", file.read(found[1] - 12))
+        file, length = self._learned.open()
+        with file:
+            return array("f", file.read(length - flash.TAIL_BYTES - len(self.pending or b"")))
 
 
 @pytest.fixture(autouse=True)
@@ -64,5 +63,6 @@ def test_the_tests_above_do_run_in_flash(tmp_path: Path) -> None:
 
     session = Session("home", "a", "m", 1)
     assert isinstance(session._kept, Opened)
+    session._kept._learned.begin()
     session._kept.send(bytearray(b"update"), (1, 2, 3))
     assert Opened(f"{tmp_path}/kept/0/").pending == b"update"

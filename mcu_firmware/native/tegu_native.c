@@ -235,7 +235,7 @@ static mp_obj_t native_add(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     size_t bytes;
     const float *values = buffer_of(args[2], &bytes, MP_BUFFER_READ);
-    float *to = run_of(args[0], args[1], bytes / 4, MP_BUFFER_RW), sign = mp_obj_get_int(args[3]);
+    float *to = run_of(args[0], args[1], bytes / 4, MP_BUFFER_RW), sign = (mp_int_t)mp_obj_get_int(args[3]); // in a native module it is unsigned
     if (!to) {
         return MP_OBJ_NEW_SMALL_INT(-1);
     }
@@ -256,7 +256,7 @@ static mp_obj_t native_scatter(size_t n_args, const mp_obj_t *args) {
     uint32_t first = mp_obj_get_int(args[2]), last = mp_obj_get_int(args[3]);
     const void *indices = indices_of(args[4], &count, &wide, MP_BUFFER_READ);
     const float *values = buffer_of(args[5], &room, MP_BUFFER_READ);
-    float *to = run_of(args[0], args[1], last - first, MP_BUFFER_RW), sign = mp_obj_get_int(args[6]);
+    float *to = run_of(args[0], args[1], last - first, MP_BUFFER_RW), sign = (mp_int_t)mp_obj_get_int(args[6]);
     if (last < first || !to || count > room / 4) {
         return MP_OBJ_NEW_SMALL_INT(-1);
     }

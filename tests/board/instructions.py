@@ -14,6 +14,7 @@ from tegu.wire.update import encode_update
 STEP_SIZE = 0.01
 SAMPLES = 32
 INT8 = 2
+GC_BYTES = 1024  # as mcu_firmware/main.py has it
 
 
 def count(work, *arguments):
@@ -24,7 +25,7 @@ def count(work, *arguments):
     before = board_emulated.ticks()
     result = work(*arguments)
     spent = board_emulated.ticks() - before - reading
-    return result, round((spent & 0x3FFFFFFF) * 5 / 8)
+    return result, ((spent & 0x3FFFFFFF) * 5 + 4) // 8
 
 
 class Numbers:
@@ -57,8 +58,12 @@ def empty(steps):
         pass
 
 
-def step(spec, active, steps):
-    """Prints: instructions a step, whether C did it, hidden units that are active, the first output in hundred-thousandths above -100."""
+def step(spec, active, steps, threshold):
+    """Prints: instructions a step, whether C did it, hidden units that are active, the first output in hundred-thousandths above -100.
+
+    threshold: bytes of garbage between two collections; -1: the heap is collected when it is full.
+    """
+    gc.threshold(threshold)
     model = Model(spec)
     weights = made(model, active)
     x = array("f", [0.5] * model.inputs)
@@ -67,7 +72,7 @@ def step(spec, active, steps):
     of.step(x, y)
     spent = count(loop, of, x, y, steps)[1] - count(empty, steps)[1]
     units = sum(sum(1 for out in row if out != 0) for row in of.rows[:-1])
-    print(spent // steps, int(of.native is not None), units, int((of.rows[-1][0] + 100) * 100000))
+    print(round(spent / steps), int(of.native is not None), units, int((of.rows[-1][0] + 100) * 100000))
 
 
 def trained(model, samples):
@@ -84,25 +89,31 @@ def trained(model, samples):
 
 
 def sending(spec, percent):
-    """Prints: instructions to select and to encode, bytes of the update and of the int8 initialization (0: not made)."""
+    """Prints: instructions to select and to encode, bytes of the update, of the int8 initialization (0: not made), entries,
+    instructions of a collection."""
+    gc.threshold(-1)
     model = Model(spec)
     delta = trained(model, SAMPLES)
+    gc.threshold(GC_BYTES)
     indices, selecting = count(top_p, delta, percent)
     update, encoding = count(encode_update, model, delta, indices, INT8, 5, 2, 9, SAMPLES)
     whole = len(encode_init(model, delta, 5, INT8)) if model.size < 10000 else 0
-    print(selecting, encoding, len(update), whole, len(indices))
+    print(selecting, encoding, len(update), whole, len(indices), count(gc.collect)[1])
 
 
 def heap(spec):
-    """Prints: bytes of heap that weights take, and with them Model and Learner."""
-    Model(spec)
+    """Prints: bytes of heap that weights take, a Model, and a Learner that has learned."""
+    size = Model(spec).size
     gc.collect()
-    start = gc.mem_alloc()
-    weights = array("f", bytes(4 * 1153))
+    used = [gc.mem_alloc(), 0, 0, 0]
+    weights = array("f", range(size))
     gc.collect()
-    weighed = gc.mem_alloc() - start
+    used[1] = gc.mem_alloc()
     model = Model(spec)
+    gc.collect()
+    used[2] = gc.mem_alloc()
     of = learner.Learner(model, weights, STEP_SIZE)
     of.step(array("f", [0.5]), array("f", [0.25]))
     gc.collect()
-    print(weighed, gc.mem_alloc() - start)
+    used[3] = gc.mem_alloc()
+    print(used[1] - used[0], used[2] - used[1], used[3] - used[2])

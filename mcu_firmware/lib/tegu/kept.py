@@ -22,18 +22,17 @@ if TYPE_CHECKING:
 
 
 class Kept:
-    """spec, version, sha256: of the initialization in hand; version 0 is none, and sha256 is empty after a delta. pending: the
-    update that waits for its ack, with its key (version, boot, sequence)."""
+    """spec, version: of the initialization in hand, version 0 is none; whole_version, sha256: of the last whole one before or at it.
+    pending: the update that waits for its ack, with its key (version, boot, sequence); accepted_key: of the last accepted one."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         """All of it: what was learned and sent belongs to other weights."""
-        self.spec = self.sha256 = ""
-        self.version = 0
+        self.spec, self.version, self.whole_version, self.sha256 = "", 0, 0, ""
         self.pending: "bytearray | None" = None
-        self.pending_key = (0, 0, 0)
+        self.pending_key = self.accepted_key = (0, 0, 0)
         self._start: "Floats | None" = None
         self._residual: "Floats | None" = None
         self._pieces = bytearray()
@@ -67,6 +66,7 @@ class Kept:
         """Make what is complete the initialization in hand: its weights, in the memory of `weights` if there is some."""
         self._start, self.spec = self._next, model.spec
         self.version, self.sha256 = self._named
+        self.whole_version = self.version
         if weights is None:
             return array("f", self._start)
         self.restore(weights)
@@ -81,7 +81,6 @@ class Kept:
         assert self._start is not None
         add(model.shared, self._start, indices, values)
         self.version += 1
-        self.sha256 = ""
         self.restore(weights)
 
     def restore(self, weights: "Floats") -> None:
@@ -97,6 +96,9 @@ class Kept:
 
     def drop_residual(self) -> None:
         self._residual = None
+
+    def reserve(self, count: int) -> None:
+        """So many bytes will be wanted by the indices and the update, after delta()."""
 
     def delta(self, model: "Model", weights: "Floats", keep: bool = True) -> "Floats | None":
         """What is to be sent: the residual with what `weights` have learned added to it. None, and none is kept, if not finite.
@@ -133,4 +135,6 @@ class Kept:
         if accepted and model is not None and self.pending is not None and self._residual is not None:
             sent = decode_update(self.pending, model)
             subtract(self._residual, sent.indices, sent.values)
+        if accepted:
+            self.accepted_key = self.pending_key
         self.pending = None

@@ -10,9 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .model import Model
 
-FIXED_BYTES = 7600  # messages, a chunk, the manifest, round and ack, open files
+FIXED_BYTES = 11700  # session, messages, a chunk, the manifest, round and ack, telemetry, open files
 LAYER_BYTES = 320  # a Layer and its part of the C's plan
 GRID_BYTES = 4096  # tegu.grid, where a model has a layer of it
+SCATTERED = 128  # of a heap so full, one part in so many lies between objects in pieces too small to be used
 BITS_OF_MAGNITUDE = {"int8": 9, "f16": 16, "f32": 32}  # sign and magnitude of an entry, at most
 
 
@@ -30,4 +31,5 @@ def heap_bytes(model: "Model", top_p: float, codec: str = "int8", residual: bool
     grids = GRID_BYTES if any(layer.kind != "dense" for layer in model.layers) else 0
     if len(model.shared) > 1:
         grids += 4 * model.shared_size  # its delta is gathered beside the weights
-    return int(FIXED_BYTES + LAYER_BYTES * len(units) + grids + 4 * floats + max(finish, ack))
+    total = int(FIXED_BYTES + LAYER_BYTES * len(units) + grids + 4 * floats + max(finish, ack))
+    return total + total // SCATTERED

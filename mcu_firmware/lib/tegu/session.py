@@ -94,6 +94,7 @@ class Session:
             self.model = Model(self._kept.spec)
             self._take(self._kept.load(self.model))
             self._kept_at = self._kept.version
+            self._answered = self._kept.accepted_key[0]
 
     @property
     def version(self) -> int:
@@ -201,9 +202,14 @@ class Session:
             return []
         if self._sent_s is None:
             self._sent_s = now_s
-        if now_s - self._sent_s < RESEND_S:
+        if 0 <= now_s - self._sent_s < RESEND_S:  # below zero: the clock began anew
             return []
         return self._send()
+
+    def missed(self) -> "Effects":
+        """Something that was asked for came and could not be taken: ask again."""
+        self._asked = 0
+        return self._fetch()
 
     def telemetry(self, numbers: "dict[str, float]") -> "Effects":
         """Flat numbers of this device, with its counters added."""
@@ -250,9 +256,8 @@ class Session:
                 self.manifest = manifest
                 return self._fetch()  # its deltas may be gone
             self._forget()  # a coordinator that began anew: other weights under the same number
-        if self.manifest is None and self.version and manifest.sha256 != self._kept.sha256:
-            if manifest.version <= self.version:
-                self._kept.version = 0  # kept from an earlier life, of who knows which coordinator: take the whole
+        if self.manifest is None and self.version:
+            self._recognise(manifest)
         if self.free_heap_bytes and manifest.heap_bytes > self.free_heap_bytes:
             why = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
             self._refused = True
@@ -271,6 +276,15 @@ class Session:
         welcome = self._say("ready") if self._refused else []
         self._refused = False
         return welcome + self._fetch()
+
+    def _recognise(self, manifest: Manifest) -> None:
+        """Whether what was kept from an earlier life is of the coordinator that this first manifest comes from."""
+        kept = self._kept
+        same = manifest.version == kept.whole_version
+        if manifest.version < kept.whole_version or (same and manifest.sha256 != kept.sha256):
+            self._forget()  # one that began anew
+        elif not same and manifest.version <= self.version:
+            kept.version = 0  # it cannot be told: take the whole
 
     def _forget(self) -> None:
         """What was learned and sent belongs to other weights."""
@@ -372,6 +386,8 @@ class Session:
 
     def _settled(self) -> None:
         """It has."""
+        if self.model is not None and self.manifest is not None:
+            self._kept.reserve(64 + int(self.model.shared_size * self.manifest.top_p / 25))  # 4 bytes an entry
         stale = (
             self.version - self._kept_at > RESIDUAL_VERSIONS and self._kept.pending is None
         )  # its ack subtracts from it

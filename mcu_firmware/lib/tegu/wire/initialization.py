@@ -34,7 +34,7 @@ def encode_init(model: Model, weights: "Floats", version: int, codec: int = F32)
     if not 0 <= codec < len(CODECS) or not 0 <= version <= 0xFFFFFFFF:
         raise ValueError("no codec %r, or the version does not fit 32 bits" % codec)
     header = 3 + varint_bytes(version)
-    out = bytearray(header + _values_bytes(model, codec) + 4)
+    out = bytearray(header + values_bytes(model, codec) + 4)
     out[0] = FORMAT << 4 | codec
     pack_into("<H", out, 1, model.shape_hash)
     at = put_varint(out, 3, version)
@@ -72,8 +72,8 @@ def decode_init(data: "Bytes", model: Model) -> "tuple[int, Floats]":
     if unpack_from("<H", data, 1)[0] != model.shape_hash:
         raise WireError("shape hash: not of this model")
     version, at = get_varint(data, 3, end, "version")
-    if end - at != _values_bytes(model, codec):
-        raise WireError("length: %d bytes of values, not %d" % (end - at, _values_bytes(model, codec)))
+    if end - at != values_bytes(model, codec):
+        raise WireError("length: %d bytes of values, not %d" % (end - at, values_bytes(model, codec)))
     if codec != INT8:
         return version, get_floats(data, at, end, model.size, codec)[0]
     weights = array("f", bytes(4 * model.size))
@@ -90,7 +90,7 @@ def decode_init(data: "Bytes", model: Model) -> "tuple[int, Floats]":
     return version, weights
 
 
-def _values_bytes(model: Model, codec: int) -> int:
+def values_bytes(model: Model, codec: int) -> int:
     if codec == INT8:
         return model.size + 2 * len(tensors_of(model))
     return model.size * (4 if codec == F32 else 2)
