@@ -6,7 +6,7 @@ A round is open for one version of the initialization. Every update gets one ver
     duplicate  this very update (device, version, boot, sequence) was accepted before; nothing changes. The last key of
                each device is enough to know: a device sends nothing new before it has the ack of what it sent
     late       made from the version before: its round closed without it
-    stale      made from another version, or in an earlier life of the device (a lower boot number)
+    stale      made from another version. (An earlier life of the device is no reason: a board keeps its update in flash)
     limited    the device was already heard in this round, was not invited, or no round is open
     (invalid   is given where the bytes are decoded: it never gets here)
 

@@ -102,6 +102,8 @@ class Native:
         return int(self._c.tegu_top_p(pointer(values), len(values), k, pointer(indices), int(indices.typecode == "I")))
 
     def encode(self, values: Any, indices: Any, *numbers: int) -> bytearray | None:
+        if not all(0 <= number <= 0xFFFFFFFF for number in numbers):
+            return None
         message = array("I", [*numbers, *[0] * 7])
         out = bytearray(64 + 8 * len(values))
         wide = int(indices.typecode == "I")

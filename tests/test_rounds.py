@@ -93,11 +93,13 @@ def test_an_update_of_a_still_older_version_and_of_one_that_never_was_are_stale(
     assert rounds.last == {}
 
 
-def test_an_update_of_an_earlier_life_is_stale() -> None:
+def test_an_update_that_a_board_kept_over_a_loss_of_power_counts_once() -> None:
     rounds = opened()
     rounds.device("a", "ready", 2)
-    assert rounds.receive("a", update(1, boot=1)) == "stale"
-    assert rounds.receive("a", update(1, boot=2)) == "accepted"
+    assert rounds.receive("a", update(1, boot=1)) == "accepted"
+    assert rounds.receive("a", update(1, boot=1)) == "duplicate"
+    assert rounds.receive("a", update(1, boot=2)) == "limited"
+    assert rounds.boots["a"] == 2
 
 
 def test_an_accepted_update_tells_the_boot_number_too() -> None:
@@ -105,7 +107,6 @@ def test_an_accepted_update_tells_the_boot_number_too() -> None:
     rounds.receive("a", update(1, boot=7))
     rounds.close()
     rounds.start(110.0)
-    assert rounds.receive("a", update(2, boot=6)) == "stale"
     rounds.device("a", "ready", 6)
     assert rounds.ready == set()
 
@@ -364,7 +365,6 @@ class RoundsMachine(RuleBasedStateMachine):
         r = self.rounds.open
         may = (
             behind == 0
-            and boot >= self.boots.get(device, 0)
             and r is not None
             and r.invited in ("", device)
             and device not in self.counted.get(version, set())
@@ -373,7 +373,7 @@ class RoundsMachine(RuleBasedStateMachine):
             assert may and key not in self.keys
             self.keys.add(key)
             self.counted.setdefault(version, set()).add(device)
-            self.boots[device] = boot
+            self.boots[device] = max(boot, self.boots.get(device, 0))
         else:
             assert not may or key in self.refused
             self.refused.add(key)

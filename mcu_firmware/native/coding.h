@@ -281,7 +281,11 @@ static void encode(uint8_t *out, uint32_t length, const message_t *m, entries_t 
         *p++ = m->scale_bits >> 8;
         *p++ = m->least;
     }
-    section_t sections[5] = { { p } };
+    section_t sections[5];
+    for (int i = 0; i < 5; i++) {
+        sections[i].word = sections[i].bits = 0;
+    }
+    sections[0].out = p;
     sections[1].out = p + m->gap_unary_bytes;
     sections[2].out = p = sections[1].out + ((m->count * m->gap_r + 7) >> 3);
     sections[3].out = sections[2].out + ((m->count + 7) >> 3);

@@ -78,10 +78,29 @@ static inline uint32_t get_index(const void *indices, size_t at, int wide) {
     return wide ? ((const uint32_t *)indices)[at] : ((const uint16_t *)indices)[at];
 }
 
-// The ascending indices of the k largest magnitudes; how many they are, which is k, or -1 as above.
+// The threshold where fewer than k are not zeros and within 32 octaves of the largest: all of those are taken. -1: not so.
+static int32_t lowest_of(const uint32_t *values, size_t size, uint32_t k) {
+    uint32_t top = 0, count = 0;
+    for (size_t i = 0; i < size; i++) {
+        uint32_t bits = values[i] & 0x7fffffff;
+        top = bits > top ? bits : top;
+    }
+    int32_t lowest = (int32_t)(top >> 20) - (BINS - 2);
+    lowest = lowest < 0 ? 0 : lowest;
+    for (size_t i = 0; i < size; i++) {
+        count += (int32_t)((values[i] & 0x7fffffff) >> 20) >= lowest && values[i] << 1 >> 13;
+    }
+    return top < 0x7f800000 && count < k ? lowest << 8 : -1;
+}
+
+// The ascending indices of the k largest magnitudes; how many they are, at most k, or -1 as above.
 static QUICK int32_t top_p(const uint32_t *values, size_t size, uint32_t k, void *indices, int wide) {
     uint32_t ties = k;
     int32_t floor = threshold_of(values, size, &ties);
+    if (floor < 0) {
+        ties = k;
+        floor = lowest_of(values, size, k);
+    }
     if (floor < 0) {
         return -1;
     }
@@ -91,7 +110,7 @@ static QUICK int32_t top_p(const uint32_t *values, size_t size, uint32_t k, void
     #pragma GCC unroll 4
     while (value < end) {
         uint32_t bits = *value++ << 1;
-        if (bits >= least) {
+        if (bits >= least && bits >> 13) {
             if (bits < beyond && ties-- == 0) {
                 ties = 0;
                 continue;

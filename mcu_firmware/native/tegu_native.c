@@ -95,10 +95,11 @@ static mp_obj_t native_step(size_t n_args, const mp_obj_t *args) {
         if (!mp_obj_is_small_int(args[2])) {
             return MP_OBJ_NEW_SMALL_INT(1);
         }
-        y = MP_OBJ_SMALL_INT_VALUE(args[2]);
-        if (y < 0 || y >= classes) {
+        mp_int_t label = MP_OBJ_SMALL_INT_VALUE(args[2]);
+        if (label < 0 || label >= classes) {
             return MP_OBJ_NEW_SMALL_INT(1);
         }
+        y = label;
     } else {
         mp_buffer_info_t info;
         wanted = rows;
@@ -168,7 +169,11 @@ static mp_obj_t native_encode(size_t n_args, const mp_obj_t *args) {
     entries.values = buffer_of(args[0], &size, MP_BUFFER_READ);
     entries.indices = indices_of(args[1], &entries.k, &entries.wide, MP_BUFFER_READ);
     for (size_t i = 2; i < n_args; i++) {
-        (&message.codec)[i - 2] = mp_obj_get_int_truncated(args[i]);
+        if (!mp_obj_is_small_int(args[i]) || MP_OBJ_SMALL_INT_VALUE(args[i]) < 0 ||
+            (mp_uint_t)MP_OBJ_SMALL_INT_VALUE(args[i]) > 0xffffffff) {
+            return mp_const_none; // too large, or no number at all
+        }
+        (&message.codec)[i - 2] = MP_OBJ_SMALL_INT_VALUE(args[i]);
     }
     int32_t length = measure(&message, &entries, size / 4);
     if (length < 0) {

@@ -1,11 +1,11 @@
-"""The C of mcu_firmware/native, where a board has it as module tegu_native: the same bits and bytes, two hundred times faster.
+"""The C of mcu_firmware/native, where a board has it as module tegu_native: the same bits and bytes, some hundred times faster.
 
 Importing this raises ImportError where there is none. What a function does not do it says by its result, having changed
 nothing: then the Python does it, or raises the error that says why.
 
     step(plan, x, y, step size, only)                        0 if it is done, as the next one
     predict(plan, x)                                         the outputs into the learner's rows
-    top_p(values, k, indices)                                k if the indices of the k largest were put there
+    top_p(values, k, indices)                                how many indices of the k largest were put there, or -1
     fold, add, scatter                                       as in tegu.kept, mcu_firmware/flash.py and tegu.sparse
     widen(target, at, int8 data, scale)                      target[at + i] = data[i] x scale
     get_indices, get_magnitudes                              sections of an update, the byte after them; -1: they are wrong

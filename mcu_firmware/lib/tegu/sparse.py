@@ -38,8 +38,10 @@ def top_p(values: "Floats", percent: float) -> "Indices":
         k += 1
     width = 2 if size <= 65536 else 4  # many without a second array of zeros beside them, though it takes longer
     indices = array("H" if width == 2 else "I", bytearray(width * k) if k < 256 else range(k))
-    if native is not None and native.top_p(values, k, indices) == k:
-        return indices
+    if native is not None:
+        count = native.top_p(values, k, indices)
+        if count >= 0:
+            return indices if count == k else indices[:count]
     floor, ties = _threshold(values, k)
     count = 0
     for i in range(size):
