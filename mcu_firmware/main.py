@@ -1,6 +1,6 @@
 """What a board runs when it starts: takes part in its model for ever. Its settings are in settings.json beside this file.
 
-On MicroPython's unix port: micropython -X heapsize=192k main.py FOLDER, which has settings.json and takes the board's state.
+On MicroPython's unix port: micropython -X heapsize=256k main.py FOLDER, which has settings.json and takes the board's state.
 """
 
 import gc
@@ -10,6 +10,15 @@ from board import Board
 from device import Device
 
 GC_BYTES = 1024  # of garbage: what lives then lies close together, and a large model finds its place
+
+
+def has_native() -> bool:
+    """Whether this board has the C of tegu.native."""
+    try:
+        import tegu.native
+    except ImportError:
+        return False
+    return bool(tegu.native)
 
 
 def begin(folder: str) -> "Device | None":
@@ -26,7 +35,8 @@ def begin(folder: str) -> "Device | None":
 
 def main(folder: str) -> None:
     """Step for ever. Ctrl-C says good-bye; after any error the board begins anew."""
-    gc.threshold(GC_BYTES)
+    if has_native():  # without the C each step makes garbage: to collect it so often would take all the time
+        gc.threshold(GC_BYTES)
     device = None
     try:
         device = begin(folder)

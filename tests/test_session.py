@@ -1130,3 +1130,12 @@ def test_a_round_out_of_range_is_bad_and_changes_nothing(wrong: dict[str, Any]) 
     session = at_version_1()
     assert session.received(ROUND, a_round(1, 1, **wrong)) == []
     assert (session.bad, session.learning) == (1, False)
+
+
+def test_what_could_not_be_taken_is_asked_for_once_more() -> None:
+    session = a_session()
+    assert session.missed() == []
+    blob = initialization([0.0, 0.0], 1)
+    assert session.received(MANIFEST, manifest(blob, 1)) == [("subscribe", INIT)]
+    assert session.missed() == [("subscribe", INIT)]
+    assert session.missed() == []

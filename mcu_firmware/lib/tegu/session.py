@@ -84,6 +84,7 @@ class Session:
         self._tried = 0  # the round in which it last began to learn
         self._top_p = 0.0  # percent, of the round in which it learns
         self._step = 0.0  # inner step size of that round
+        self._missed = 0  # what was asked for again
         self._asked = 0  # the version that is on its way; below zero: as a delta
         self._kept_at = 0  # version at which something of this device was last accepted
         self._refused = False
@@ -207,8 +208,10 @@ class Session:
         return self._send()
 
     def missed(self) -> "Effects":
-        """Something that was asked for came and could not be taken: ask again."""
-        self._asked = 0
+        """Something that was asked for came and could not be taken: ask again, once."""
+        if self._asked in (0, self._missed):
+            return []
+        self._missed, self._asked = self._asked, 0
         return self._fetch()
 
     def telemetry(self, numbers: "dict[str, float]") -> "Effects":
