@@ -225,7 +225,7 @@ class Board:
             made.setsockopt(6, 1, 1)  # TCP_NODELAY: small packets are not held back
             stream = self._secured(made, host) if self._link.get("tls") else made
             stream.setblocking(False)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a certificate that is not the broker's
             made.close()
             raise OSError("no broker at %s:%d (%s)" % (host, port, error))
         return stream

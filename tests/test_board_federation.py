@@ -8,6 +8,7 @@ import json
 import queue
 import re
 import signal
+import ssl
 import struct
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import broker_config
 from edge_agents.agent import Agent, Place
 from edge_agents.fleet import Fleet
 from edge_agents.rooms import simulated
@@ -322,3 +324,58 @@ def test_the_same_main_py_takes_part_on_the_unix_port_over_a_socket(folder: Path
         running.send_signal(signal.SIGINT)
         federation.until(of_board("state"), 1, b'"offline"')
         assert running.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.parametrize("name", ["broker.example", "another.example"])
+def test_a_board_speaks_tls_and_looks_at_the_name(folder: Path, name: str) -> None:
+    """The unix port again: its TLS is mbedTLS, as on a board. The certificate is for broker.example, which is 127.0.0.1 here."""
+    needs("micropython")
+    needs("mpy-cross")
+    needs("openssl")
+    with ExitStack() as stack:
+        running = stack.enter_context(broker.start(folder / "broker", USERS, "mosquitto"))
+        (running.folder / "tls").mkdir()
+        readme = (broker_config.folder() / "README.md").read_text()
+        for command in [line for line in readme.splitlines() if line.startswith("openssl ")]:
+            local = command.replace("broker.building.example", "broker.example")
+            subprocess.run(["bash", "-c", local], cwd=running.folder / "tls", check=True, capture_output=True)
+        port = broker.free_port()
+        example = (broker_config.folder() / "tls.example.conf").read_text()
+        (running.folder / "listeners" / "tls.conf").write_text(example.replace("8883", f"{port} 127.0.0.1"))
+        running.restart()
+        own = folder / "board"
+        own.mkdir()
+        authority = ssl.PEM_cert_to_DER_cert((running.folder / "tls" / "ca.crt").read_text())
+        (own / "ca.der").write_bytes(authority)
+        link = {"kind": "unix", "host": name, "port": port, "tls": True, "ca": str(own / "ca.der")}
+        for file, content in files(link, rows_of(simulated(seed="1", number="9"))).items():
+            (own / file).write_bytes(content)
+        # MicroPython asks the C library for addresses; main.py is given one that it needs not ask for.
+        (own / "start.py").write_text(
+            "import socket, sys\n"
+            "asked = socket.getaddrinfo\n"
+            "class Named:\n"
+            "    def __getattr__(self, what):\n"
+            "        return getattr(socket, what)\n"
+            "    @staticmethod\n"
+            "    def getaddrinfo(host, port):\n"
+            "        return asked('127.0.0.1', port)\n"
+            "sys.modules['socket'] = Named()\n"
+            "import main\n"
+        )
+        command = [str(find_micropython()), "-X", "heapsize=512k", str(own / "start.py"), str(own)]
+        environment = {"MICROPYPATH": f"{compiled(folder)}:{folder / 'compiled' / 'lib'}"}
+        observer = stack.enter_context(Peer(running, USER, password=USERS[USER]))
+        observer.subscribe(of_board("state"))
+        with (folder / "board.log").open("wb") as log:
+            board = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        stack.callback(board.wait)
+        stack.callback(board.kill)
+        if name == "broker.example":
+            assert json.loads(observer.next().payload)["state"] == "ready"
+        else:
+            ends = time.monotonic() + DEADLINE_S
+            while b"no link" not in (folder / "board.log").read_bytes() and time.monotonic() < ends:
+                board.poll()
+            assert b"does not match" in (folder / "board.log").read_bytes()
+            assert observer.received.empty()

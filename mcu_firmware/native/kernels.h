@@ -58,37 +58,6 @@ static inline __attribute__((always_inline)) float dot(float total, const float 
     return total;
 }
 
-// w -= move x
-static inline __attribute__((always_inline)) void move_row(float *w, float move, const float *x, size_t n) {
-#if TEGU_VFP
-    size_t eights = n >> 3;
-    n &= 7;
-    if (eights) {
-        __asm__ volatile (
-            "1: vldmia %[w], {s16-s23}\n"
-            "vldmia %[x]!, {s24-s31}\n"
-            "subs %[c], #1\n"
-            "vmls.f32 s16, %[m], s24\n"
-            "vmls.f32 s17, %[m], s25\n"
-            "vmls.f32 s18, %[m], s26\n"
-            "vmls.f32 s19, %[m], s27\n"
-            "vmls.f32 s20, %[m], s28\n"
-            "vmls.f32 s21, %[m], s29\n"
-            "vmls.f32 s22, %[m], s30\n"
-            "vmls.f32 s23, %[m], s31\n"
-            "vstmia %[w]!, {s16-s23}\n"
-            "bne 1b\n"
-            : [w] "+r" (w), [x] "+r" (x), [c] "+r" (eights)
-            : [m] "t" (move)
-            : "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29", "s30",
-            "s31", "cc", "memory");
-    }
-#endif
-    for (size_t i = 0; i < n; i++) {
-        w[i] -= move * x[i];
-    }
-}
-
 // Fused: before += w d, with the old w, and w -= move x
 static inline __attribute__((always_inline)) void carry_and_move_row(float *w, float *before, float d, float move, const float *x, size_t n) {
 #if TEGU_VFP
@@ -134,7 +103,7 @@ static inline __attribute__((always_inline)) void carry_and_move_row(float *w, f
     }
 }
 
-// to += d x
+// to += d x; by -move for d it is a step down, with the same bits
 static inline __attribute__((always_inline)) void add_row(float *to, float d, const float *x, size_t n) {
 #if TEGU_VFP
     size_t eights = n >> 3;

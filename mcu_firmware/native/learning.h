@@ -315,7 +315,7 @@ static void dense_backward(const layer_t *l, float *weights, float step, const f
         if (before) {
             carry_and_move_row(row, before, d, move, x, width);
         } else {
-            move_row(row, move, x, width);
+            add_row(row, -move, x, width);
         }
     }
 }
