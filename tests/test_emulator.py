@@ -85,7 +85,7 @@ def test_256_kilobytes_of_memory_are_there_and_not_a_byte_more(board: EmulatedBo
         board.run("from machine import mem8; mem8[0x20040000]")
 
 
-@pytest.mark.parametrize("address", ["0x20000000 + 242 * 1024", "0x00200000", "0x21100000"])
+@pytest.mark.parametrize("address", ["0x20000000 + 243 * 1024", "0x00200000", "0x21100000"])
 def test_what_is_not_on_the_map_faults(board: EmulatedBoard, address: str) -> None:
     """The kilobyte under the stack, the machine's memory behind the code, what comes after the flash."""
     with pytest.raises(BoardError, match="HardFault"):
