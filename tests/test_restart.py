@@ -131,6 +131,14 @@ def test_a_board_that_was_off_does_not_learn_a_round_again_that_it_was_accepted_
     assert session.received(COORDINATOR, ONLINE) == []
 
 
+def test_what_was_refused_is_not_taken_for_accepted_after_a_restart(tmp_path: Path) -> None:
+    session = given(life(tmp_path, 1), 1, [0.5, 0.25])
+    update = sent(session.sample(*SAMPLE))
+    session.received(ACK, Ack(result="limited", boot=1, sequence=update.sequence, version=1).encode())
+    session = given(life(tmp_path, 2), 1, [0.5, 0.25])
+    assert session.learning
+
+
 def test_what_came_by_deltas_is_still_in_hand_after_a_restart(tmp_path: Path) -> None:
     session = given(life(tmp_path, 1), 1, [0.5, 0.25])
     topic, payload = delta(2, {0: 0.5})
