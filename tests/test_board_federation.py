@@ -42,6 +42,10 @@ from .parts import find_micropython, find_mpy_cross, needs
 from .peer import Message, Peer
 
 FIRMWARE = Path(__file__).parent.parent / "mcu_firmware"
+sys.path.append(str(FIRMWARE))
+
+import slots  # noqa: E402
+
 SITE, BOARD = "test", "board-1"
 PIS = ["pi-1", "pi-2", "pi-3", "pi-4"]
 USERS = {name: f"secret of {name}" for name in [*PIS, BOARD, "coordinator", USER]}
@@ -324,6 +328,35 @@ def test_the_same_main_py_takes_part_on_the_unix_port_over_a_socket(folder: Path
         running.send_signal(signal.SIGINT)
         federation.until(of_board("state"), 1, b'"offline"')
         assert running.wait(DEADLINE_S) == 0
+
+
+def test_a_board_whose_flash_was_erased_is_told_its_boot_number_and_so_is_its_will(folder: Path) -> None:
+    needs("micropython")
+    needs("mpy-cross")
+    with ExitStack() as stack:
+        federation = Federation(folder, stack, 100)
+        own = folder / "board"
+        own.mkdir()
+        link = {"kind": "unix", "host": "127.0.0.1", "port": federation.broker.port}
+        environment = {"MICROPYPATH": f"{compiled(folder)}:{folder / 'compiled' / 'lib'}"}
+        command = [str(find_micropython()), "-X", "heapsize=256k", "main.py", str(own)]
+        for boot, state in ((8, b'"boot": 8'), (1, b'"boot": 9')):
+            for name, content in files(link, rows_of(simulated(seed="1", number="9"))).items():
+                (own / name).write_bytes(content)
+            if boot == 8:
+                slots.Slots(f"{own}/boot").write(struct.pack("<I", 7))
+            with (folder / "board.log").open("wb") as log:
+                running = subprocess.Popen(command, cwd=FIRMWARE, env=environment, stdout=log, stderr=log)
+            try:
+                federation.until(of_board("state"), 1, state)
+                federation.until(ACKS, 1 if boot == 8 else len(federation.seen[ACKS]) + 1)
+            finally:
+                running.kill()
+                running.wait()
+            lost = json.loads(federation.until(of_board("state"), 1 if boot == 8 else 2, b'"lost"'))
+            for file in own.iterdir():
+                file.unlink()
+        assert lost["boot"] == 9
 
 
 @pytest.mark.parametrize("name", ["broker.example", "another.example"])

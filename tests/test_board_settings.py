@@ -1,4 +1,4 @@
-"""What a board says of settings that it cannot use, in MicroPython: mcu_firmware/board.py."""
+"""What a board says of settings that it cannot use, and what time it takes it to be, in MicroPython: mcu_firmware/board.py."""
 
 import json
 import subprocess
@@ -46,3 +46,13 @@ def test_settings_that_are_no_json_are_told(said: list[str]) -> None:
 @pytest.mark.parametrize(("at", "sentence"), list(enumerate([sentence for _, sentence in CASES], 1)))
 def test_settings_are_looked_at_before_anything_is_done(said: list[str], at: int, sentence: str) -> None:
     assert said[at] == sentence
+
+
+def test_a_board_without_a_clock_goes_by_the_newest_time_that_it_was_told() -> None:
+    needs("micropython")
+    script = Path(__file__).parent / "board" / "clock.py"
+    command = [str(find_micropython()), str(script), str(FIRMWARE), str(FIRMWARE / "lib")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    times = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    unix = [0, 1800000000, 1800000002, 1800000003, 1800000003, 1800007200, 1800407200, 1800807200, 1801207200]
+    assert times == [(now_s, now_s + 3600 if now_s else 0) for now_s in unix]
