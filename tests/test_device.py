@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from edge_agents.device import run
+from edge_agents.device.flash import settings_files
 from experiments import broker
 from tests.cable import Cable, UnixBoard
 from tests.parts import find_micropython, find_mpy_cross, needs
@@ -149,6 +150,17 @@ def test_only_the_owner_may_read_the_settings(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "settings.json").stat().st_mode) == 0o600
+
+
+def test_the_passwords_stay_out_of_a_repository_and_their_folder_is_enough_for_flash(tmp_path: Path) -> None:
+    assert provision(tmp_path) == 0
+    assert (tmp_path / ".gitignore").read_text() == "*\n"
+    assert [file.path for file in settings_files(tmp_path)] == ["settings.json"]
+
+
+def test_settings_alone_need_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["flash", "--port", "/dev/ttyNONE", "--settings-only"]) == 1
+    assert "--settings-only needs --settings FILE" in capsys.readouterr().err
 
 
 def test_an_identity_is_not_replaced_by_accident(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

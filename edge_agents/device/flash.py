@@ -21,12 +21,20 @@ FOLDER_BLOCKS = 2  # of littlefs, for a folder
 
 def flash(options: argparse.Namespace) -> None:
     """`tegu device flash`. OSError or ValueError with a sentence."""
+    if options.settings_only and options.settings is None:
+        raise ValueError("--settings-only needs --settings FILE, as tegu device provision made it")
     own = settings_files(options.settings) if options.settings is not None else []
     with Console(options.port, options.baud) as board:
         facts = board.facts()
-        check(facts)
-        if not own and (options.settings_only or not board.there([SETTINGS])):
-            raise ValueError("the board has no settings.json yet: --settings FILE, as tegu device provision made it")
+        try:
+            check(facts)
+            if not own and not board.there([SETTINGS]):
+                raise ValueError(
+                    "the board has no settings.json yet: --settings FILE, as tegu device provision made it"
+                )
+        except ValueError:
+            board.restart()  # nothing was changed: what it ran before it runs again
+            raise
         put(board, facts, [*_firmware(options, facts, sys.stdout), *own], sys.stdout)
         board.restart()
     sys.stdout.write(f"done; look on with: tegu device monitor --port {options.port}\n")
@@ -45,7 +53,8 @@ def _firmware(options: argparse.Namespace, facts: Facts, out: TextIO) -> list[Fi
 
 
 def settings_files(path: Path) -> list[File]:
-    """The settings and what they name beside them, the settings last. ValueError: they cannot be."""
+    """The settings and what they name beside them, the settings last; path may be their folder. ValueError: they cannot be."""
+    path = path / SETTINGS if path.is_dir() else path
     data = path.read_bytes()
     try:
         told = json.loads(data)

@@ -46,6 +46,7 @@ def provision(options: argparse.Namespace) -> None:
     if options.password_file is not None:
         add_user(options.password_file, settings["device"], settings["password"], options.force)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # passwords do not belong into a repository
     if der:
         (folder / CA_FILE).write_bytes(der)
     if options.replay is not None and options.replay.resolve() != (folder / options.replay.name).resolve():
