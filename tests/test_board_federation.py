@@ -255,6 +255,24 @@ def test_a_board_whose_power_was_cut_goes_on_as_its_next_life(folder: Path) -> N
         federation.until(MANIFEST, 1, b'"finished": 1')
 
 
+def test_a_gateway_that_was_killed_is_no_more_than_a_pause(folder: Path) -> None:
+    needs("qemu-system-arm")
+    rows = rows_of(simulated(seed="1", number="9"))
+    image = make_image(files({"kind": "serial"}, rows), folder / "flash.img")
+    with ExitStack() as stack:
+        federation = Federation(folder, stack, 100)
+        board = stack.enter_context(EmulatedBoard(build_firmware(FIRMWARE / "manifest.py"), image))
+        gateway = ["--port", board.uart1_url, "--broker-port", str(federation.broker.port)]
+        for count in (2, 4, 6):
+            with process(folder, "edge_agents.gateway", *gateway) as running:
+                federation.until(ACKS, count, b'"accepted"')
+                running.kill()
+            federation.until(of_board("state"), count // 2, b'"lost"')
+        accepted = [json.loads(payload) for payload in federation.seen[ACKS] if b'"accepted"' in payload]
+        assert {ack["boot"] for ack in accepted} == {1}
+        assert len({ack["sequence"] for ack in accepted}) == len(accepted)
+
+
 def test_a_model_of_50_thousand_parameters_trains_on_256_kb(folder: Path) -> None:
     needs("qemu-system-arm")
     spec = "1 | dense 222 relu | dense 222 relu | dense 1 linear"

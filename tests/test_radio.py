@@ -538,3 +538,19 @@ def test_20000_mutated_streams_raise_nothing_and_never_hang(mosquitto: RunningBr
     assert seen["lost"] == STREAMS
     assert seen["connected"] > STREAMS // 2
     assert len(whys) > 20
+
+
+def test_a_radio_that_is_told_to_hurry_tries_at_the_next_step() -> None:
+    tries = []
+
+    def open_link() -> Any:
+        tries.append(1)
+        raise OSError("no gateway answers")
+
+    radio = Radio(open_link, "room-1", "", lambda: 0.5)
+    assert radio.step(0) == ("lost", "no gateway answers")
+    assert (radio.step(1), radio.retry_ms(1), len(tries)) == (None, 1499, 1)
+    radio.hurry()
+    assert radio.retry_ms(1) == 0
+    assert radio.step(2) == ("lost", "no gateway answers")
+    assert len(tries) == 2
