@@ -1,6 +1,6 @@
 """What the coordinator is told, parsed once into frozen objects.
 
-A settings file is TOML with the sections [coordinator], [model] and [rounds]; `tegu coordinator --example` prints a whole
+A settings file is TOML with the sections [coordinator], [model], [rounds] and [monitor]; `tegu coordinator --example` prints a whole
 one. A setting that is left out has the default that stands below.
 """
 
@@ -25,9 +25,16 @@ TopPOf = Literal["model", "tensor"]
 Adapting = Literal["all", "local"]
 Server = Literal["", "interpolate", "momentum", "adam"]
 Initial = Literal["glorot", "fan-in"]
+InfluxdbApi = Literal["1", "2"]
 T = TypeVar("T")
 WORDS = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
+SECTIONS = ("coordinator", "model", "rounds", "monitor")
 LONGEST_DEADLINE_S = 30 * 24 * 3600.0
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ValueError(sentence)
 
 
 @dataclass(frozen=True)
@@ -152,10 +159,51 @@ class RoundSettings:
 
 
 @dataclass(frozen=True)
+class MonitorSettings:
+    """What is kept of what happens, and where it can be seen."""
+
+    store: str = "telemetry.sqlite"  # file of the embedded store, which `tegu watch` shows; empty: none
+    keep_days: float = 30.0  # in the embedded store
+    influxdb: str = ""  # address of an InfluxDB, like http://127.0.0.1:8086; empty: none
+    influxdb_api: InfluxdbApi = "2"  # 2: InfluxDB 2 and 3, also 1.8 and VictoriaMetrics; 1: any 1.x
+    org: str = "tegu"  # of InfluxDB 2
+    bucket: str = "tegu"  # of InfluxDB 2; the database of 1.x
+    token_file: str = ""  # file with the token of InfluxDB 2, or with "user:password" of 1.x; empty: none is asked for
+    spool: str = "spool.sqlite"  # file where points wait while InfluxDB is away
+    spool_mb: int = 256  # megabytes it may take; beyond that the oldest points go
+    prometheus: str = ""  # address to serve Prometheus at, like 127.0.0.1:9464; empty: none
+    homeassistant: str = (
+        ""  # discovery prefix of Home Assistant, usually homeassistant; empty: devices are not announced
+    )
+    silent_s: float = 900.0  # a ready device not heard for so long is silent
+    every_s: float = 60.0  # between two points of the fleet and of the coordinator
+
+    def __post_init__(self) -> None:
+        _require(self.influxdb_api in get_args(InfluxdbApi), "influxdb_api must be 1 or 2, in quotes")
+        _require(
+            not self.influxdb or self.influxdb.startswith(("http://", "https://")), "influxdb must be http(s)://..."
+        )
+        _require(not self.influxdb or self.spool != "", "spool needs the name of a file")
+        _require(0 < self.keep_days <= 36500, "keep_days must be above 0")
+        _require(1 <= self.spool_mb <= 1_000_000, "spool_mb must be 1 to 1,000,000")
+        _require(1 <= self.silent_s <= LONGEST_DEADLINE_S, "silent_s must be 1 to 2,592,000 (30 days)")
+        _require(0.1 <= self.every_s <= 3600, "every_s must be 0.1 to 3600")
+        if self.prometheus:
+            _, colon, port = self.prometheus.rpartition(":")
+            _require(bool(colon) and port.isdecimal() and int(port) < 65536, "prometheus must be ADDRESS:PORT")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything of this is to be done at all."""
+        return bool(self.store or self.influxdb or self.prometheus or self.homeassistant)
+
+
+@dataclass(frozen=True)
 class Settings:
     link: LinkSettings
     model: ModelSettings
     rounds: RoundSettings
+    monitor: MonitorSettings = MonitorSettings(store="")  # for those who make them in code; a file has its defaults
 
 
 def load(path: Path) -> Settings:
@@ -177,13 +225,19 @@ def example() -> Settings:
             "presence", "11 | dense 24 tanh | dense 16 tanh | dense 2 softmax", first_bias=1.0, inner_step_size=0.04
         ),
         RoundSettings(deadline_s=600.0, interval_s=60.0, outer_step_size=0.3),
+        MonitorSettings(),
     )
 
 
 def to_toml(settings: Settings) -> str:
     """A settings file that load() reads as these settings."""
     lines = []
-    for title, section in (("coordinator", settings.link), ("model", settings.model), ("rounds", settings.rounds)):
+    for title, section in (
+        ("coordinator", settings.link),
+        ("model", settings.model),
+        ("rounds", settings.rounds),
+        ("monitor", settings.monitor),
+    ):
         lines.append(f"[{title}]")
         for field in fields(section):
             value = getattr(section, field.name)
@@ -192,13 +246,14 @@ def to_toml(settings: Settings) -> str:
 
 
 def parse(tables: dict[str, Any], where: str) -> Settings:
-    """The settings in three tables: coordinator, model, rounds."""
-    unknown = set(tables) - {"coordinator", "model", "rounds"}
-    _require(not unknown, f"{where}: no section [{', '.join(sorted(unknown))}]; there are coordinator, model, rounds")
+    """The settings in the tables of SECTIONS."""
+    unknown = set(tables) - set(SECTIONS)
+    _require(not unknown, f"{where}: no section [{', '.join(sorted(unknown))}]; there are {', '.join(SECTIONS)}")
     return Settings(
         _section(LinkSettings, tables.get("coordinator", {}), f"{where} [coordinator]"),
         _section(ModelSettings, tables.get("model", {}), f"{where} [model]"),
         _section(RoundSettings, tables.get("rounds", {}), f"{where} [rounds]"),
+        _section(MonitorSettings, tables.get("monitor", {}), f"{where} [monitor]"),
     )
 
 
@@ -223,8 +278,3 @@ def _value(value: Any, wanted: Any, where: str) -> Any:
     expected = str if wanted is Path or get_origin(wanted) is Literal else wanted
     _require(type(value) is expected, f"{where} must be {WORDS[expected]}, not {value!r}")
     return Path(value) if wanted is Path else value
-
-
-def _require(condition: bool, sentence: str) -> None:
-    if not condition:
-        raise ValueError(sentence)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.settings import LinkSettings, ModelSettings, RoundSettings, Settings, load
+from coordinator.settings import LinkSettings, ModelSettings, MonitorSettings, RoundSettings, Settings, load
 
 MODEL = '[model]\nname = "presence"\nspec = "11 | dense 2 softmax"\n'
 ROUNDS = "[rounds]\nrounds = 3\n"
@@ -70,6 +70,7 @@ def test_all_that_is_said_is_taken_and_the_rest_has_defaults(tmp_path: Path) -> 
         LinkSettings(site="lab", port=1884, checkpoint=Path("/var/lib/tegu/state.sqlite")),
         ModelSettings(name="presence", spec="11 | dense 2 softmax", inner_step_size=1.0),
         RoundSettings(rounds=3, quorum=8, deadline_s=90.0, schedule="linear"),
+        MonitorSettings(store="telemetry.sqlite"),
     )
 
 
