@@ -153,7 +153,7 @@ class Federation:
         except WireError as error:
             log.warning("update of %s is invalid: %s", device, error)
             self.rounds.invalid()
-            boot, sequence = peek_key(payload)
+            _, boot, sequence = peek_key(payload)
             ack = Ack(result="invalid", boot=boot, sequence=sequence, version=self.rounds.version, why=str(error)[:80])
             return ack.encode()
         verdict = self.rounds.receive(device, update)

@@ -83,7 +83,7 @@ class Played:
                 x[i] = (n * 7 + i) % 9 / 9 - 0.5
             effects = session.sample(x, n % self.classes if self.classes else [x[0]] * self.outputs)
         update = effects[0][2]
-        boot, sequence = peek_key(update)
+        _, boot, sequence = peek_key(update)
         ack = json.dumps({"result": "accepted", "boot": boot, "sequence": sequence, "version": version})
         size = len(update)
         telemetry = session.telemetry({"loss_before": 0.0, "loss_after": 0.0, "samples": n})

@@ -13,8 +13,6 @@ TinyReptile (arXiv 2304.05201) starts every round from the initialization, and s
 (arXiv 2307.06822) rebuilds the local layers. That unsent change is kept (error feedback) is our choice.
 """
 
-from binascii import crc32
-
 from . import topics
 from .learner import Learner
 from .model import Model
@@ -237,7 +235,8 @@ class Session:
         return topics.device(self.site, self.device, kind, what)
 
     def _state(self, state: str, wakes_s: int = 0, why: str = "") -> bytes:
-        return State(state=state, boot=self.boot, model=self.model_name, wakes_s=wakes_s, why=why).encode()
+        told = State(state=state, boot=self.boot, model=self.model_name, wakes_s=wakes_s, why=why, version=self.version)
+        return told.encode()
 
     def _say(self, state: str, wakes_s: int = 0, why: str = "") -> "Effects":
         return [("publish", self._topic("state"), self._state(state, wakes_s, why), 1, True)]
@@ -301,7 +300,7 @@ class Session:
         if told is None:
             return []
         newest: int = told.version
-        if r is not None and r.version >= newest and self._is_in(r):
+        if r is not None and r.version >= newest and r.invites(self.device):
             newest = r.version
         elif self.version and not told.finished:
             return []
@@ -407,13 +406,6 @@ class Session:
         self._round = opened
         return self._fetch() + self._begin()
 
-    def _is_in(self, r: Round) -> bool:
-        """Whether a round is for this device: invited, or drawn by its own name and the round's number."""
-        if r.invited:
-            return bool(r.invited == self.device)
-        drawn = crc32(("%s %d" % (self.device, r.round_num)).encode()) % 10000
-        return bool(drawn < r.join_percent * 100)
-
     def _begin(self) -> "Effects":
         """Start learning if a round is open for this device and nothing stands in the way."""
         r = self._round
@@ -421,7 +413,7 @@ class Session:
             return []
         if self._kept.pending is not None or r.version != self.version or self._answered == r.version:
             return []
-        if r.round_num == self._tried or not self._is_in(r):
+        if r.round_num == self._tried or not r.invites(self.device):
             return []
         self._restart()
         if not self.manifest.residual and not self.learned:

@@ -1,6 +1,7 @@
 """The small messages: JSON objects with known fields. The rules are in tegu.wire."""
 
 import json
+from binascii import crc32
 
 from . import WireError
 
@@ -130,6 +131,12 @@ class Round(Message):
     top_p: float  # 0 means the manifest's
     inner_step_size: float  # the same
 
+    def invites(self, device: str) -> bool:
+        """Whether this round is for the device: invited, or drawn by its own name and the round's number."""
+        if self.invited:
+            return self.invited == device
+        return crc32(("%s %d" % (device, self.round_num)).encode()) % 10000 < self.join_percent * 100
+
 
 class Ack(Message):
     """The receipt of an update, sent after the coordinator's commit. boot, sequence: of the update it answers."""
@@ -148,12 +155,13 @@ class State(Message):
     """A device's or the coordinator's state, retained, also as last will."""
 
     LIMIT_BYTES = 256
-    FIELDS = "state:str boot:int=0 model:str= wakes_s:int=0 why:str="
+    FIELDS = "state:str boot:int=0 model:str= wakes_s:int=0 why:str= version:int=0"
     state: str  # ready, sleeping, offline, lost, refused; the coordinator: online, offline
     boot: int  # of the device; the coordinator's epoch
     model: str  # that a device takes part in
     wakes_s: int
     why: str
+    version: int  # of the initialization that a device has in hand; 0 is none
 
 
 class Label(Message):

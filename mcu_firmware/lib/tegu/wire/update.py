@@ -247,14 +247,14 @@ def decode_update(data: "Bytes", model: Model, sections: "Any" = None) -> Update
     return Update(codec, version, boot, sequence, samples, indices, values)
 
 
-def peek_key(data: "Bytes") -> "tuple[int, int]":
-    """(boot, sequence) that bytes seem to have which are no update, so that their sender knows which; zeros if none."""
+def peek_key(data: "Bytes") -> "tuple[int, int, int]":
+    """(version, boot, sequence) that bytes seem to have, of an update or not, whole or its first 32; zeros if none."""
     try:
-        _, at = get_varint(data, 4, len(data), "version")
+        version, at = get_varint(data, 4, len(data), "version")
         boot, at = get_varint(data, at, len(data), "boot")
-        return boot, get_varint(data, at, len(data), "sequence")[0]
+        return version, boot, get_varint(data, at, len(data), "sequence")[0]
     except WireError:
-        return 0, 0
+        return 0, 0, 0
 
 
 def get_indices(data: "Bytes", at: int, end: int, count: int, r: int, size: int) -> "tuple[Indices, int]":
