@@ -185,7 +185,14 @@ class Ledger:
 
     def _agrees(self, account: Account) -> bool:
         """Whether the claim that waits is what the coordinator counts, as far as updates go."""
-        if not account.claim or not account.before:
+        if not account.claim:
+            return False
+        sums_match = account.claim["update_up"] == account.update_up and account.claim["model_down"] in account.down
+        if sums_match and not account.before:  # then nothing was missed: it only spoke to nobody before
+            account.born = True
+            unheard = account.claim["telemetry_up"] - account.telemetry_before
+            account.before = {**dict.fromkeys(BYTE_CLASSES, 0), "telemetry_up": unheard}
+        if not account.before:
             return False
         return account.claim["update_up"] - account.before["update_up"] == account.update_up
 

@@ -83,7 +83,8 @@ class Observed:
             if way == "said":
                 return self._said(owner, name, kind, rest, payload, size, time_ns)
             if owner == "device":
-                return self._heard(topics.check_id(name), kind, rest, payload, size, retained, time_ns)
+                known = name if name in self.devices else topics.check_id(name)
+                return self._heard(known, kind, rest, payload, size, retained, time_ns)
         except (WireError, ValueError):
             self.bad += 1
         return []
@@ -296,10 +297,11 @@ class Observed:
         return points
 
     def _reading(self, device: Device, channel: str, payload: bytes, time_ns: int) -> list[Point]:
-        topics.check_id(channel)
-        if channel not in device.channels and len(device.channels) >= MOST_CHANNELS:
-            return []
-        device.channels.add(channel)
+        if channel not in device.channels:
+            topics.check_id(channel)
+            if len(device.channels) >= MOST_CHANNELS:
+                return []
+            device.channels.add(channel)
         value = senml_value(payload)
         return self._points("reading", (device.seen.name, channel), {"value": value}, time_ns)
 

@@ -16,8 +16,8 @@ FAILED_READINGS_BAD = 10  # of the last hour
 INVALID_UPDATES_BAD = 3  # of the last hour
 GAP_BYTES = 2048  # on which the two counts may differ: a message lost now and then is the radio's nature
 GAP_PERCENT = 5.0  # or so much of what it sent and received, whichever is more
-WORSE_BY = 1.25  # loss after its samples against loss before, over its last rounds
-WORSE_ROUNDS = 5
+WORSE_BY = 2.0  # loss after its samples against loss before, over its last rounds: rooms are noisy, this is divergence
+WORSE_ROUNDS = 10
 HOUR_S, DAY_S = 3600.0, 86400.0
 
 

@@ -10,16 +10,17 @@ import logging
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 from array import array
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from coordinator.settings import to_toml
+from coordinator.settings import MonitorSettings, to_toml
 from edge_agents import datasets
 from edge_agents.agent import Agent, Place, make_source
 from edge_agents.sources import Source
@@ -34,6 +35,8 @@ from .screen import Screen
 from .tasks import SITE, TASKS, Cast, Task, settings_of, split
 
 NEWCOMER = "newcomer"
+STORE = "telemetry.sqlite"  # what `tegu watch` shows, while the demo runs and from its report
+SILENT_S = 30.0
 START_DEADLINE_S = 60.0  # for the first round to close
 ROUND_DEADLINE_S = 30.0  # without a closed round
 DOWNLOAD_LIMIT_S = 8.0
@@ -76,7 +79,10 @@ def run(arguments: list[str]) -> int:
     try:
         with Screen() as screen, tempfile.TemporaryDirectory(prefix="tegu-demo-") as folder:
             result = play(options, screen, Path(folder))
-            screen.done(report.write(result, options.out))
+            written = report.write(result, options.out)
+            shutil.copy(Path(folder) / STORE, written / STORE)
+            screen.note(f"All that was measured: tegu watch {shlex.quote(str(written / STORE))}")
+            screen.done(written)
     except KeyboardInterrupt:
         sys.stderr.write("tegu demo: interrupted; every process has ended and nothing was written\n")
         return 130
@@ -96,6 +102,7 @@ def play(options: Options, screen: Screen, folder: Path) -> Result:
     screen.stage(f"Starting a broker, a coordinator and {options.devices} devices")
     with broker.start(folder / "broker", users, options.broker) as running, Children(folder) as children:
         screen.note(running.note)
+        screen.note(f"To watch it beside this, in another terminal: tegu watch {shlex.quote(str(folder / STORE))}")
         with Tap(running.host, running.port, users[USER], SITE) as tap:
             fedavg = _start_fedavg(options, cast, children, folder)
             _start_coordinator(options, children, folder, running, users["coordinator"])
@@ -149,8 +156,9 @@ def _start_coordinator(
         password=password,
         checkpoint=folder / "coordinator.sqlite",
     )
+    monitor = MonitorSettings(store=str(folder / STORE), silent_s=SILENT_S, every_s=1.0)
     config = folder / "coordinator.toml"
-    config.write_text(to_toml(settings), encoding="utf-8")
+    config.write_text(to_toml(replace(settings, monitor=monitor)), encoding="utf-8")
     children.start("coordinator", "tegu_command", ["coordinator", str(config)])
 
 

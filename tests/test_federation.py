@@ -55,7 +55,10 @@ deadline_s = 30
 algorithm = "{algorithm}"
 schedule = "cosine"
 {rules}
+[monitor]
+{monitor}
 """
+UNWATCHED = 'store = ""'
 SPARSE = "server = 'momentum'\nouter_step_size = 0.3"  # with sparse deltas down
 
 
@@ -90,7 +93,9 @@ class Line(Source):
 class Coordinator:
     """The coordinator as a process that can be killed and started again on the same checkpoint."""
 
-    def __init__(self, folder: Path, port: int, rounds: int, quorum: int, algorithm: str, rules: str) -> None:
+    def __init__(
+        self, folder: Path, port: int, rounds: int, quorum: int, algorithm: str, rules: str, monitor: str
+    ) -> None:
         self._config = folder / "coordinator.toml"
         self._config.write_text(
             CONFIG.format(
@@ -103,6 +108,7 @@ class Coordinator:
                 quorum=quorum,
                 algorithm=algorithm,
                 rules=rules,
+                monitor=monitor,
                 down=20 if rules else 0,
             )
         )
@@ -134,6 +140,7 @@ class Site:
         self.rows: list[RoundRow] = []
         self.counted: set[tuple[str, int, int]] = set()  # updates that were accepted: topic, boot, sequence
         self.init = b""
+        self.seen: list[tuple[str, bytes]] = []  # all that passed
         self._tap = tap
 
     def agent(self, device: str, source: Source) -> Agent:
@@ -145,6 +152,7 @@ class Site:
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
             for topic, payload in self._tap.messages(0.1):
+                self.seen.append((topic, payload))
                 row = self.observer.see(topic, payload, time.monotonic())
                 if row is not None:
                     self.rows.append(row)
@@ -167,13 +175,20 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, rounds: int, quorum: int = 8, algorithm: str = "tinymetafed", rules: str = "") -> Iterator[Site]:
+def site(
+    folder: Path,
+    rounds: int,
+    quorum: int = 8,
+    algorithm: str = "tinymetafed",
+    rules: str = "",
+    monitor: str = UNWATCHED,
+) -> Iterator[Site]:
     folder.mkdir(exist_ok=True)
     with (
         broker.start(folder / "broker", USERS, "mosquitto") as running,
         Tap(running.host, running.port, USERS[USER], SITE) as tap,
     ):
-        coordinator = Coordinator(folder, running.port, rounds, quorum, algorithm, rules)
+        coordinator = Coordinator(folder, running.port, rounds, quorum, algorithm, rules, monitor)
         try:
             yield Site(running, coordinator, tap, folder)
         finally:

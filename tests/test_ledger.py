@@ -144,3 +144,20 @@ def test_a_device_that_was_there_before_is_compared_from_its_first_quiet_moment_
         int(rows[-1].fields["update_up_device"]) - int(first["update_up_device"])
     )
     assert rows[-1].fields["update_up_device"] == world.members["room-1"].session.bytes["update_up"]
+
+
+def test_a_device_that_waited_for_the_coordinator_is_known_from_its_start(tmp_path: Path) -> None:
+    world = Watched(tmp_path / "c.sqlite", 2, 1, quorum=2, interval_s=1.0)
+    for member in world.members.values():
+        world.connect(member)
+    said = [(topic, payload) for _, topic, payload, _ in world.up_queue]  # and retained, for nobody listened yet
+    world.up_queue.clear()
+    world.run(3, learn=False)
+    for topic, payload in said:
+        world.observed.take(("heard", world.now_ns, topic, payload, len(payload), True))
+        world.publish(world.federation.batch([(topic, payload)]))
+    world.run(200)
+    rows = world.of("bytes", "room-1")
+    assert len(rows) > 5
+    assert rows[0].fields["update_up"] == rows[0].fields["update_up_device"]
+    assert {row.fields["gap"] for row in rows} == {0}

@@ -49,9 +49,9 @@ def of(length: int, *moments_s: float) -> "deque[Any]":
         ({"version": 33}, (1, "17 versions behind")),
         ({"version": 33, "state": "offline"}, (0, "")),
         ({"version": 0}, (0, "")),
-        ({"losses": of(5, *[(1.0, 1.25)] * 5)}, (0, "")),  # type: ignore[arg-type]
-        ({"losses": of(5, *[(1.0, 1.26)] * 5)}, (1, "learning makes it worse")),  # type: ignore[arg-type]
-        ({"losses": of(5, *[(1.0, 9.0)] * 4)}, (0, "")),  # type: ignore[arg-type]
+        ({"losses": of(10, *[(1.0, 2.0)] * 10)}, (0, "")),  # type: ignore[arg-type]
+        ({"losses": of(10, *[(1.0, 2.1)] * 10)}, (1, "learning makes it worse")),  # type: ignore[arg-type]
+        ({"losses": of(10, *[(1.0, 9.0)] * 9)}, (0, "")),  # type: ignore[arg-type]
         ({"battery_percent": 20.0, "state": "refused", "why": "x"}, (2, "the model does not fit: x")),
     ],
 )
