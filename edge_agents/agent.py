@@ -5,7 +5,6 @@ thread takes it, feeds the session and carries out the effects. Between two mess
 """
 
 import argparse
-import json
 import logging
 import math
 import os
@@ -18,25 +17,29 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from broker_config import link
-from tegu.energy import JOULES_PER_BYTE, modelled
+from tegu.energy import JOULES_PER_BYTE
 from tegu.session import Session
-from tegu.thing import describe
-from tegu.topics import check_id, parse
+from tegu.topics import parse
 from tegu.wire import WireError
 from tegu.wire.messages import Label
 
+from .boots import keep_boot, next_boot
+from .figures import Figures
+from .meter import FOLDER, Rapl, make_meter
+from .scores import Scores
+from .senses import Effect, Senses
 from .sources import Sample, Source
 
 log = logging.getLogger("tegu.agent")
 TICK_S = 1.0
 KEEPALIVE_S = 30
+SENSE_S = 1.0  # from readings to the next ones, at least: the rounds of a demo are faster than any room
 SILENCE_S = 5.0  # without a manifest: worth a word
 BUILT_IN = {"room": "edge_agents.rooms:recorded", "simulated": "edge_agents.rooms:simulated"}
 Event = tuple[str, str, bytes]  # what, topic, payload
@@ -56,33 +59,30 @@ class Place:
     state_folder: Path = Path.home() / ".local" / "state" / "tegu"
     radio: str = "ble"  # whose energy is modelled
     query_samples: int = 64  # held-out samples scored before and after each round, at most
+    telemetry_s: float = 60.0  # telemetry is said with each update, and after so long without any; 0: not without
+    curve_every: int = 8  # versions from one adaptation curve to the next; 0: none
 
 
 class Agent:
     """A device on Linux. run() returns when stop() was called or the broker refuses the device."""
 
-    def __init__(self, place: Place, source: Source) -> None:
+    def __init__(self, place: Place, source: Source, meter: Rapl | None = None) -> None:
         self.place = place
         self.source = source
-        thing = describe(place.site, place.device, place.model, source.name, {})
-        self.session = Session(
-            place.site,
-            place.device,
-            place.model,
-            next_boot(place.state_folder, place.device),
-            json.dumps(thing).encode(),
-        )
+        names = place.site, place.device, place.model
+        self._senses = Senses(*names, source)
+        self.session = Session(*names, next_boot(place.state_folder, place.device), self._senses.thing)
         self.ready = threading.Event()  # an initialization is in hand
         self.refused = ""  # why the broker does not let this device in
-        self._query: list[Sample] = []
+        self._figures = Figures(place.radio, meter)
+        self._scores = Scores(place.curve_every)
         self._begun = 0  # the version whose round the source knows of
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()  # a signal may put while a get is under way
         self._rejoin = False
         self._connected_s = math.inf
-        self._samples = 0
-        self._updates = 0
-        self._loss_before = 0.0
         self._dry_until_s = 0.0  # the source had nothing; ask again then
+        self._tell_at_s = math.inf
+        self._sense_at_s = 0.0
 
     def stop(self) -> None:
         """Leave, saying good-bye. May be called from any thread and from a signal."""
@@ -115,7 +115,10 @@ class Agent:
     # --- one step ---
 
     def _next(self, client: mqtt.Client) -> bool:
-        """One event if there is one, else one sample if the round wants one. False: stop."""
+        """One event if there is one, else one sample if the round wants one; then telemetry if it is time. False: stop."""
+        self._figures.update()
+        if monotonic() >= self._tell_at_s:
+            self._tell(client, {})
         hungry = self.session.learning and monotonic() >= self._dry_until_s
         try:
             what, topic, payload = self._events.get(block=not hungry, timeout=self._wait_s())
@@ -130,6 +133,7 @@ class Agent:
             return False
         if what == "connected":
             self._connected_s = monotonic()
+            self._tell_later()
             self._carry_out(client, self.session.connected())
         else:
             self._receive(client, topic, payload)
@@ -142,7 +146,8 @@ class Agent:
             log.warning("%s: no coordinator serves model %s at site %s yet; waiting", self.place.device, model, site)
 
     def _wait_s(self) -> float:
-        return min(TICK_S, self.source.poll_s) if self.session.learning else TICK_S
+        wait_s = min(TICK_S, self.source.poll_s) if self.session.learning else TICK_S
+        return max(0.0, min(wait_s, self._tell_at_s - monotonic()))
 
     def _receive(self, client: mqtt.Client, topic: str, payload: bytes) -> None:
         words = parse(topic)
@@ -166,50 +171,61 @@ class Agent:
         self.source.receive_label(label.label)
 
     def _learn(self, client: mqtt.Client) -> None:
-        if self._begun != self.session.version:
-            self._begun = self.session.version
+        session = self.session
+        if self._begun != session.version and session.learner is not None:
+            self._begun = session.version
             self.source.begin_round()
-            self._query = _spread(self.source.query(), self.place.query_samples)
-            self._loss_before = self._loss()
+            query = _spread(self.source.query(), self.place.query_samples)
+            self._scores.begin(session.version, session.learner, query)
         try:
-            sample = self.source.next_support(self.session.wanted)
-            effects = self.session.sample(*sample) if sample is not None else []
+            sample = self.source.next_support(session.wanted)
+            effects = session.sample(*sample) if sample is not None else []
         except (ValueError, OSError) as error:
             log.warning("%s: a sample is dropped: %s", self.place.device, error)
+            self._figures.failed += 1
             sample = None
         if sample is None:
             self._dry_until_s = monotonic() + self.source.poll_s
             return
-        self._samples += 1
+        self._learned(client, effects)
+
+    def _learned(self, client: mqtt.Client, effects: list[Effect]) -> None:
+        """From one more sample; effects are the update if it was the round's last."""
+        session = self.session
+        assert session.learner is not None
+        self._figures.samples += 1
+        if session.learning or effects:
+            self._scores.learned(session.learner)
+        else:
+            self._scores.drop()
         if effects:
-            self._updates += 1
-            self._carry_out(client, self._telemetry())
+            self._figures.updates += 1
+            self._tell(client, self._scores.numbers(session.learner))
         self._carry_out(client, effects)
 
-    def _telemetry(self) -> list[tuple[Any, ...]]:
-        session = self.session
-        traffic = session.bytes["model_down"] + session.bytes["update_up"] + session.bytes["telemetry_up"]
-        weights = session.model.size if session.model else 0
-        energy = modelled(weights, self._samples, self._updates, traffic, self._updates, self.place.radio)
-        return session.telemetry(
-            {
-                "loss_before": round(self._loss_before, 6),
-                "loss_after": round(self._loss(), 6),
-                "samples": self._samples,
-                "updates": self._updates,
-                "compute_joules": energy.compute_joules,
-                "radio_joules": energy.radio_joules,
-                "session_joules": energy.session_joules,
-                "energy_modelled": 1,
-            }
-        )
+    # --- what it says of itself ---
 
-    def _loss(self) -> float:
-        """Mean loss over the held-out samples, with the weights as they are."""
-        learner = self.session.learner
-        if learner is None or not self._query:
-            return 0.0
-        return sum(learner.loss_one(x, y) for x, y in self._query) / len(self._query)
+    def _tell_later(self) -> None:
+        self._tell_at_s = monotonic() + self.place.telemetry_s if self.place.telemetry_s else math.inf
+
+    def _tell(self, client: mqtt.Client, scores: dict[str, float]) -> None:
+        """Telemetry and readings, of now. scores: of a round that was played, so that each counts once."""
+        self._tell_later()
+        if client.is_connected():  # else its bytes would be counted, and said to nobody
+            self._carry_out(client, self.session.telemetry(self._figures.numbers(self.session) | scores))
+            if monotonic() >= self._sense_at_s:
+                self._sense_at_s = monotonic() + SENSE_S
+                self._carry_out(client, self._sense())
+
+    def _sense(self) -> list[Effect]:
+        try:
+            effects = self._senses.effects(self.session.learner)
+        except (ValueError, OSError) as error:
+            log.warning("%s: readings are dropped: %s", self.place.device, error)
+            self._figures.failed += 1
+            return []
+        self.session.thing = self._senses.thing
+        return effects
 
     # --- the link ---
 
@@ -223,7 +239,7 @@ class Agent:
         client.on_message = self._on_message
         return client
 
-    def _carry_out(self, client: mqtt.Client, effects: list[tuple[Any, ...]]) -> None:
+    def _carry_out(self, client: mqtt.Client, effects: list[Effect]) -> None:
         if not client.is_connected():
             return  # connected() says everything again
         for effect in effects:
@@ -256,31 +272,6 @@ class Agent:
         self._events.put(("message", message.topic, bytes(message.payload)))
 
 
-def next_boot(folder: Path, device: str) -> int:
-    """This start's boot number, one more than the last; kept in folder/{device}.json. ValueError if that is broken."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{check_id(device, 'device')}.json"
-    try:
-        boot = int(json.loads(path.read_text(encoding="utf-8"))["boot"]) + 1
-    except FileNotFoundError:
-        boot = 1
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} is broken; it must hold {{"boot": NUMBER}}, the number of the last start') from error
-    keep_boot(folder, device, boot)
-    return boot
-
-
-def keep_boot(folder: Path, device: str, boot: int) -> None:
-    """Write the boot number durably: the old file or the new one is there, never half of one."""
-    path = folder / f"{device}.json"
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump({"boot": boot}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 def make_source(spec: str, settings: dict[str, str]) -> Source:
     """The source that spec names: a short name of BUILT_IN or 'module:callable'; the settings are its arguments."""
     module, _, name = BUILT_IN.get(spec, spec).partition(":")
@@ -303,6 +294,36 @@ def _spread(samples: list[Sample], most: int) -> list[Sample]:
     return [samples[i * len(samples) // most] for i in range(most)]
 
 
+def add_telling(parser: argparse.ArgumentParser) -> None:
+    """How often an agent speaks of itself."""
+    parser.add_argument(
+        "--telemetry",
+        type=seconds,
+        default=Place.telemetry_s,
+        metavar="SECONDS",
+        help="without an update, after which it says telemetry all the same; 0: never",
+    )
+    parser.add_argument(
+        "--curve-every",
+        type=versions,
+        default=Place.curve_every,
+        metavar="VERSIONS",
+        help="from one adaptation curve to the next; 0: none",
+    )
+
+
+def seconds(word: str) -> float:
+    if not 0 <= float(word) < math.inf:
+        raise ValueError(word)
+    return float(word)
+
+
+def versions(word: str) -> int:
+    if int(word) < 0:
+        raise ValueError(word)
+    return int(word)
+
+
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("tegu agent", description="Take part in a model as one device.")
     parser.add_argument("device", help="device id, also the broker's user name (a-z, 0-9, '-')")
@@ -314,6 +335,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", default="presence")
     parser.add_argument("--state", type=Path, default=Place.state_folder, help="folder of the boot number")
     parser.add_argument("--radio", default="ble", choices=sorted(JOULES_PER_BYTE), help="whose energy is modelled")
+    add_telling(parser)
+    parser.add_argument(
+        "--meter", default="", metavar="rapl[:FOLDER]", help=f"energy measured, by the files of FOLDER ({FOLDER})"
+    )
     parser.add_argument("--source", default="simulated", help=f"{', '.join(BUILT_IN)}, or your own as module:callable")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an argument of the source")
     parser.add_argument("--verbose", action="store_true")
@@ -340,8 +365,10 @@ def run(arguments: list[str]) -> int:
             ca=options.ca,
             state_folder=options.state,
             radio=options.radio,
+            telemetry_s=options.telemetry,
+            curve_every=options.curve_every,
         )
-        agent = Agent(place, source)
+        agent = Agent(place, source, make_meter(options.meter, monotonic()))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"tegu agent: {error}\n")
         return 1

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from .agent import Agent, Place, make_source
+from .agent import Agent, Place, add_telling, make_source
 
 log = logging.getLogger("tegu.fleet")
 STOP_S = 10.0
@@ -64,20 +64,23 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--model", default="presence")
     parser.add_argument("--seed", type=int, default=1, help="of the simulated building")
     parser.add_argument("--state", type=Path, default=Place.state_folder)
+    add_telling(parser)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         agents = [
             Agent(
                 Place(
-                    f"{options.prefix}-{n}",
-                    options.site,
-                    options.model,
-                    options.host,
-                    options.port,
-                    options.password,
-                    options.ca,
-                    options.state,
+                    device=f"{options.prefix}-{n}",
+                    site=options.site,
+                    model=options.model,
+                    host=options.host,
+                    port=options.port,
+                    password=options.password,
+                    ca=options.ca,
+                    state_folder=options.state,
+                    telemetry_s=options.telemetry,
+                    curve_every=options.curve_every,
                 ),
                 make_source("simulated", {"seed": str(options.seed), "number": str(n)}),
             )

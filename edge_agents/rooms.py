@@ -9,6 +9,7 @@ Brains4Buildings 2022 (CC BY 4.0; labels: the building's motion sensor). Their l
 
 import csv
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +26,16 @@ OFFICE_COLUMNS = ("date", "Temperature", "Humidity", "CO2", "Occupancy")
 B4B_FILE = "b4b_preprocess_properties.csv"
 B4B_READINGS = ("bms_co2__ppm", "bms_temp_in__degC", "bms_rel_humidity__0", "bms_occupancy__bool")
 LEAST_SAMPLES = 8  # of each class in each part, or a room cannot be learned or scored
+CHANNELS = (("co2", "ppm"), ("temperature", "Cel"), ("humidity", "%RH"))  # with their units in SenML
 EPOCH = datetime(2000, 1, 1)  # a midnight; times count from it, local, without daylight saving
 
 
 @dataclass(frozen=True)
 class Room:
-    """times: local seconds; x: rows of eleven inputs; y: 1 occupied, 0 empty. support_rows come before the rest, by days."""
+    """times: local seconds; x: rows of eleven inputs; y: 1 occupied, 0 empty. support_rows come before the rest, by days.
+
+    read: what the sensors read, CO2 in ppm, Celsius and percent, three numbers a row (float32: 12 bytes).
+    """
 
     name: str
     simulated: bool
@@ -39,6 +44,7 @@ class Room:
     x: tuple[tuple[float, ...], ...]
     y: tuple[int, ...]
     support_rows: int
+    read: "array[float]"
 
     def support(self) -> list[Sample]:
         """The samples of the first third of the days, in time order."""
@@ -50,10 +56,22 @@ class Room:
 
 
 class RoomSource(Replay):
-    """A room as a device's source: support as Replay gives it, from the row `start` on, and the later days as query."""
+    """A room as a device's source: support as Replay gives it, from the row `start` on, and the later days as query.
+
+    What its sensors read now is what they read at the sample that was given last.
+    """
+
+    channel = "presence"
 
     def __init__(self, room: Room, start: int = 0) -> None:
         super().__init__(room.name, room.simulated, room.description, room.support(), room.query(), start)
+        self._read = room.read
+
+    def readings(self) -> list[tuple[str, str, float]]:
+        if self.given is None:
+            return []
+        row = self._read[3 * self.given : 3 * self.given + 3]
+        return [(*channel, round(value, 2)) for channel, value in zip(CHANNELS, row, strict=True)]
 
 
 def recorded(name: str, folder: str = "", start: str = "0") -> Source:
@@ -79,17 +97,18 @@ def simulated(seed: str = "1", number: str = "1", start: str = "0") -> Source:
 def make_room(name: str, simulated: bool, description: str, readings: Iterable[Reading]) -> Room:
     """Readings in time order become a Room. Rows without an hour of history are left out."""
     inputs = RoomInputs()
-    times, rows, labels = [], [], []
+    times, rows, labels, read = [], [], [], array("f")
     for time_s, co2_ppm, temperature_c, humidity_percent, occupied in readings:
         row = inputs.push(time_s, co2_ppm, temperature_c, humidity_percent)
         if row is not None:
             times.append(time_s)
             rows.append(tuple(row))
             labels.append(occupied)
+            read.extend((co2_ppm, temperature_c, humidity_percent))
     days = sorted({time_s // DAY_S for time_s in times})
     first_query_day = days[math.ceil(len(days) / 3)] if len(days) > 1 else math.inf
     support_rows = sum(time_s // DAY_S < first_query_day for time_s in times)
-    return Room(name, simulated, description, tuple(times), tuple(rows), tuple(labels), support_rows)
+    return Room(name, simulated, description, tuple(times), tuple(rows), tuple(labels), support_rows, read)
 
 
 def usable(room: Room) -> bool:

@@ -63,7 +63,7 @@ class Observer:
             elif owner == "device" and kind == "state":
                 self._on_state(name, State.decode(payload))
             elif owner == "device" and kind == "telemetry":
-                self._telemetry[name] = decode_numbers(payload)
+                self._telemetry.setdefault(name, {}).update(decode_numbers(payload))  # a heartbeat tells no losses
             elif owner == "model" and name == self.model_name and kind == "round" and payload:
                 self._round_num = Round.decode(payload).round_num
         except WireError:
@@ -129,7 +129,7 @@ class Observer:
         return float(self._telemetry.get(device, {}).get(name, 0))
 
     def _mean(self, name: str) -> float:
-        values = [self._number(device, name) for device in self._telemetry]
+        values = [told[name] for told in self._telemetry.values() if name in told]
         return sum(values) / len(values) if values else float("nan")
 
 

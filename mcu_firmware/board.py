@@ -37,7 +37,7 @@ def load_settings(path: str) -> "dict[str, Any]":
         raise ValueError("%s is not JSON" % path)
     for name in ("device", "site", "model"):
         check_id(settings.get(name, ""), name)
-    for part in ("link", "sensor", "label", "meter"):
+    for part in ("link", "sensor", "label", "meter", "battery"):
         if settings.get(part) is None:
             settings[part] = {}
         if not isinstance(settings[part], dict):
@@ -48,6 +48,8 @@ def load_settings(path: str) -> "dict[str, Any]":
     _require(path, "link", link, NEEDED[link["kind"]] + (("ca",) if link.get("tls") else ()))
     if sensor.get("kind") == "scd4x" or settings["meter"]:
         _require(path, "sensor", sensor, ("sda", "scl"))
+    if settings["battery"]:
+        _require(path, "battery", settings["battery"], ("pin", "scale"))
     return settings  # type: ignore[no-any-return]
 
 
@@ -82,6 +84,13 @@ class Board:
         fitted = Ina219(self._bus(), meter.get("shunt_ohms", 0.1)) if meter else None
         self.ledger = Ledger(settings.get("radio", "ble"), fitted)
         self.has_motion = self._pir is not None
+        battery = settings.get("battery")
+        self._battery: "Any" = None
+        if battery:
+            from sensors import Battery
+
+            adc = _machine().ADC(_pin(battery["pin"]))
+            self._battery = Battery(adc, battery["scale"], battery.get("empty"), battery.get("full"))
 
     # --- time ---
 
@@ -158,6 +167,20 @@ class Board:
 
             self._sensor = Scd4x(self._bus(), time.sleep_ms)
         return self._sensor.read()  # type: ignore[no-any-return]
+
+    def vitals(self) -> "dict[str, float]":
+        """What there is to say of its battery and its radio link, by the names of telemetry; nothing of what it has not."""
+        numbers: "dict[str, float]" = {}
+        if self._battery is not None:
+            numbers.update(zip(self._battery.names, self._battery.read()))
+        if self._link["kind"] == "wifi":
+            import network
+
+            try:
+                numbers["rssi_dbm"] = float(network.WLAN(network.STA_IF).status("rssi"))  # type: ignore[arg-type]
+            except (OSError, ValueError, TypeError):  # a firmware that does not tell, or no link now
+                pass
+        return numbers
 
     def _bus(self) -> "Any":
         if self._i2c is None:

@@ -14,6 +14,7 @@ from tegu.wire.messages import Label
 REST_MS = 20
 SECOND_MS = 1000
 LEAVE_MS = 2000
+TELEMETRY_S = 300  # without an update, after which it says telemetry all the same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Device:
         settings = load_settings(folder + "settings.json")
         self.folder, self.board = folder, Board(settings)
         self._sleep_s = int(settings.get("sleep") or 0)
+        self._telemetry_s = int(settings.get("telemetry_s", TELEMETRY_S) or 0)
         sensor = settings["sensor"]
         self.radio = Radio(
             self.board.open_link,
@@ -41,7 +43,7 @@ class Device:
         self._round = 0  # the version whose loss was taken before anything was learned
         self._loss_before: "float | None" = None
         self._skipped = 0
-        self._seconds = 0
+        self._seconds = self._told = 0  # since the start; when telemetry was said, or the link came up
         self._looked_ms = self.board.clock()
         thing = json.dumps({"model": "tegu:board", "sensor": sensor.get("kind", "none")}).encode()
         names = settings["site"], settings["device"], settings["model"]
@@ -61,9 +63,12 @@ class Device:
             if self.radio.link is None and self.board.called():
                 self.radio.hurry()
         self.board.feed()
-        if not 0 <= now_ms - self._looked_ms < SECOND_MS:
-            self._looked_ms = now_ms
-            self._seconds += 1
+        passed_s = (now_ms - self._looked_ms) // SECOND_MS
+        if passed_s:
+            if passed_s < 0:  # ticks began anew
+                passed_s, self._looked_ms = 1, now_ms - SECOND_MS
+            self._looked_ms += passed_s * SECOND_MS
+            self._seconds += passed_s
             self._look(now_ms)
 
     def leave(self) -> None:
@@ -73,6 +78,7 @@ class Device:
     def _hear(self, event: "tuple[Any, ...]") -> None:
         if event[0] == "connected":
             self.links += 1
+            self._told = self._seconds
             self.radio.carry_out(self.session.connected())
             print("connected")
         elif event[0] == "lost":
@@ -119,7 +125,9 @@ class Device:
         if effects:
             self.updates += 1
             self.radio.carry_out(effects)
-            self.radio.carry_out(self._telemetry())
+            loss = self._loss()
+            print("update", session.version, "loss", self._loss_before, "to", loss)
+            self._tell({"loss_before": self._loss_before, "loss_after": loss} if loss is not None else {})
         return True
 
     def _loss(self) -> "float | None":
@@ -131,19 +139,19 @@ class Device:
             count += 1
         return total / count if count else None
 
-    def _telemetry(self) -> "list[Any]":
+    def _tell(self, numbers: "dict[str, Any]") -> None:
+        """Telemetry of now, with these numbers: the losses of a round, once."""
         session = self.session
-        traffic = sum(session.bytes.values())
-        numbers: "dict[str, Any]" = {"samples": self.learned, "updates": self.updates}
-        loss = self._loss()
-        if loss is not None:
-            numbers["loss_before"], numbers["loss_after"] = self._loss_before, loss
+        self._told = self._seconds
+        if self.radio.state != "connected":
+            return  # its bytes would be counted, and said to nobody
+        numbers["samples"], numbers["updates"] = self.learned, self.updates
         numbers["free_heap_bytes"] = self.board.free_heap_bytes()
-        numbers["sensor_failed"] = self.failed
-        size = session.model.size if session.model else 0
+        numbers["sensor_failed"], numbers["uptime_s"] = self.failed, self._seconds
+        numbers.update(self.board.vitals())
+        size, traffic = session.model.size if session.model else 0, sum(session.bytes.values())
         numbers.update(self.board.ledger.numbers(size, self.learned, self.updates, traffic, self.links))
-        print("update", session.version, "loss", self._loss_before, "to", loss)
-        return session.telemetry(numbers)
+        self.radio.carry_out(session.telemetry(numbers))
 
     def _look(self, now_ms: int) -> None:
         """Once a second: resend, meter, sensor; and sleep when there is nothing to wait for."""
@@ -155,6 +163,8 @@ class Device:
                 self._skipped = self.radio.skipped
                 print("skipped: a message larger than receive_bytes, or than the free heap")
                 self.radio.carry_out(session.missed())
+            if self._telemetry_s and self._seconds - self._told >= self._telemetry_s:
+                self._tell({})
         local_s = board.local_s()
         if local_s:
             self._sense(local_s)
@@ -171,7 +181,16 @@ class Device:
             print("sensor:", error)
             return
         session = self.session
+        if readings:
+            readings += self._presence()
         for channel, unit, value in readings:
             record = json.dumps([{"n": channel, "u": unit, "v": value}]).encode()
             topic = topics.device(session.site, session.device, "sense", channel)
             self.radio.carry_out([("publish", topic, record, 0, False)])
+
+    def _presence(self) -> "list[tuple[str, str, float]]":
+        """What the model makes of the last hour: the probability that someone is here. Empty if that cannot be told."""
+        row, learner = self.samples.row, self.session.learner
+        if row is None or learner is None or learner.model.classes != 2 or learner.model.inputs != len(row):
+            return []
+        return [("presence", "/", learner.predict_one(row)[-1])]

@@ -25,6 +25,7 @@ class Recording:
     """
 
     def __init__(self, path: str) -> None:
+        self.row: "array[float] | None" = None  # nothing is known of now
         self._file = open(path, "rb")
         self.inputs, self._outputs, self._support, self._query = unpack("<HHHH", self._file.read(8))
         if not self._support:
@@ -67,7 +68,7 @@ class Room:
         self._has_motion = has_motion
         self._grid_s, self._width = GRID_S, len(INPUTS)
         self._inputs = RoomInputs()
-        self._row: "array[float] | None" = None
+        self.row: "array[float] | None" = None  # the present inputs, if the last hour is known
         self._rings = (array("f", bytes(4 * self._width * RING)), array("f", bytes(4 * self._width * RING)))
         self._given = [0, 0]  # samples of each class that came, and that were learned from
         self._learned = [0, 0]
@@ -78,7 +79,7 @@ class Room:
         """Once a quarter of an hour of local time a reading: [(channel, unit, value)]. OSError: the sensor does not answer."""
         slot = time_s // self._grid_s
         if slot < self._slot or slot > self._slot + 1:
-            self._row = None  # of another time: a label of now is not for it
+            self.row = None  # of another time: a label of now is not for it
             self._moved_slot = min(self._moved_slot, slot)
         if motion:
             self._moved_slot = slot
@@ -89,7 +90,7 @@ class Room:
             return []
         if self._slot < 0:
             self._moved_slot = max(self._moved_slot, slot)
-        self._row = self._inputs.push(time_s, *reading)
+        self.row = self._inputs.push(time_s, *reading)
         if self._has_motion and slot > self._slot >= 0:
             if self._moved_slot >= slot - 1:
                 self.label(1)
@@ -100,11 +101,11 @@ class Room:
 
     def label(self, label: int) -> None:
         """The room is empty (0) or occupied (1) now: a sample, if the last hour is known."""
-        if self._row is None or label not in (0, 1):
+        if self.row is None or label not in (0, 1):
             return
         at = self._given[label] % RING * self._width
         for i in range(self._width):
-            self._rings[label][at + i] = self._row[i]
+            self._rings[label][at + i] = self.row[i]
         self._given[label] += 1
         self._learned[label] = max(self._learned[label], self._given[label] - RING)
 

@@ -5,6 +5,7 @@
     Sht4x    temperature, humidity         Sensirion SHT4x datasheet: command overview, checksum, conversion of output
     Pir      motion                        any module with a digital output
     Analog   one scaled channel            any voltage on an ADC pin
+    Battery  volts and charge              the same, behind a divider
 
 read() gives a tuple of plain finite numbers in the order of `names`, whose last word is the unit; None: nothing new yet.
 OSError, with a sentence: the chip does not answer, or what it says is damaged. Read again later: a chip that comes back is
@@ -167,3 +168,24 @@ class Analog:
 
     def read(self) -> "Reading":
         return (self.adc.read_u16() * self.scale / 65535 + self.offset,)
+
+
+class Battery:
+    """A battery at an ADC pin. scale: its volts at full scale of the ADC; empty, full: its volts when it is, or None."""
+
+    names = ("battery_volts", "battery_percent")
+
+    def __init__(self, adc: "ADC", scale: float, empty: "float | None" = None, full: "float | None" = None) -> None:
+        self._volts = Analog(adc, "battery_volts", scale)
+        self._empty, self._range = 0.0, 0.0
+        if empty is not None and full is not None:
+            self._empty, self._range = empty, full - empty
+            if not self._range > 0:
+                raise ValueError("battery.full must be more than battery.empty")
+
+    def read(self) -> "Reading":
+        """Volts; with empty and full also the charge, on a straight line between them, which a battery's is not quite."""
+        (volts,) = self._volts.read()
+        if not self._range:
+            return (volts,)
+        return volts, 100 * max(0.0, min(1.0, (volts - self._empty) / self._range))

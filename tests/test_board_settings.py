@@ -14,7 +14,7 @@ GOOD = {"device": "room-7", "password": "p", "site": "home", "model": "presence"
 WIFI = {"kind": "wifi", "ssid": "building", "host": "broker"}
 CASES: list[tuple[dict[str, Any], str]] = [
     ({}, "good"),
-    ({"sensor": None, "label": None, "meter": None}, "good"),
+    ({"sensor": None, "label": None, "meter": None, "battery": None}, "good"),
     ({"link": WIFI}, "good"),
     ({"device": "Room 7"}, "device must be 1 to 32 of a-z, 0-9 and '-', not 'Room 7'"),
     ({"site": ""}, "site must be 1 to 32 of a-z, 0-9 and '-', not ''"),
@@ -25,6 +25,9 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"link": {**WIFI, "tls": True}}, "link.ca is missing in settings.json"),
     ({"sensor": {"kind": "scd4x", "sda": 4}}, "sensor.scl is missing in settings.json"),
     ({"meter": {"kind": "ina219"}}, "sensor.sda is missing in settings.json"),
+    ({"battery": 34}, "battery in settings.json must be an object, not 34"),
+    ({"battery": {"pin": 34}}, "battery.scale is missing in settings.json"),
+    ({"battery": {"pin": 34, "scale": 5.0}}, "good"),
 ]
 
 

@@ -187,6 +187,25 @@ def test_a_room_source_gives_support_from_the_support_and_query_from_the_query()
     assert source.simulated
 
 
+def test_a_rooms_sensors_read_what_they_read_at_the_sample_that_was_given_last():
+    slots = range(6 * 96)
+    room = make_room(
+        "ramp", True, "", ((n * QUARTER_S, 500.125 + n, 20 + n % 8 / 4, 40.0, n % 96 // 48) for n in slots)
+    )
+    source = RoomSource(room)
+    assert (source.readings(), source.present()) == ([], None)
+    for label, quarter in ((0, 4), (0, 11), (1, 48), (1, 55)):  # from 1:00 and from 12:00 on, seven apart
+        x, _ = source.next_support(label)
+        assert source.present() == x == room.x[quarter - 4]
+        assert source.readings() == [
+            ("co2", "ppm", 500.12 + quarter),
+            ("temperature", "Cel", 20 + quarter % 8 / 4),
+            ("humidity", "%RH", 40.0),
+        ]
+    assert source.channel == "presence"
+    assert room.read.itemsize * len(room.read) == 12 * len(room.y)
+
+
 # --- the files ---
 
 
@@ -288,6 +307,7 @@ def test_a_recorded_row_is_as_worked_by_hand_from_the_file(data: Path):
     # 10 October, 1:00: 504.33 ppm after 511.33, 512.33, 510.67 and 514.67.
     assert x[0] == pytest.approx(0.0, abs=1e-4)
     assert list(x[1:5]) == pytest.approx([4.33334 / 300, -10.33336 / 15, -6.33332 / 20, -7.0 / 30], abs=1e-5)
+    assert source.readings()[0] == ("co2", "ppm", 504.33)
     assert (y, source.simulated) == (0, False)
     assert "motion sensor" in source.description
 

@@ -113,6 +113,14 @@ def test_the_will_says_lost_with_this_boot_number() -> None:
     assert (topic, state.state, state.boot) == (STATE, "lost", 7)
 
 
+def test_every_state_tells_the_version_in_hand() -> None:
+    session = a_session()
+    assert State.decode(session.will()[1]).version == 0
+    given(session, 7, [1.0, 0.0])
+    for payload in (session.will()[1], session.connected()[0][2], session.leaving("sleeping")[0][2]):
+        assert State.decode(payload).version == 7
+
+
 def test_a_birth_is_retained_before_anything_is_subscribed() -> None:
     (kind, topic, payload, qos, retain), *rest = a_session(boot=7).connected()
     assert (kind, topic, qos, retain) == ("publish", STATE, 1, True)

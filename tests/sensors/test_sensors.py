@@ -5,7 +5,7 @@ import gc
 from bus import Bus, Clock, Scd4x, Sht4x
 from given import error_of
 
-from sensors import Analog, Pir, crc8
+from sensors import Analog, Battery, Pir, crc8
 from sensors import Scd4x as Scd4xDriver
 from sensors import Sht4x as Sht4xDriver
 
@@ -214,6 +214,17 @@ def test_an_analog_channel_is_scaled():
     for raw, lux in ((0, -10.0), (0xFFFF, 990.0), (0x3333, 190.0)):  # 13107 is a fifth of 65535
         adc.raw = raw
         near(channel.read(), (lux,), 0.001)
+
+
+def test_a_batterys_charge_is_on_a_line_from_empty_to_full():
+    adc = Adc()
+    battery = Battery(adc, 5.0, 3.0, 4.25)  # 52428 is 0.8 of 65535: 4 volts, one of the 1.25 from empty
+    assert battery.names == ("battery_volts", "battery_percent")
+    for raw, volts, percent in ((52428, 4.0, 80.0), (0xFFFF, 5.0, 100.0), (0x3333, 1.0, 0.0)):
+        adc.raw = raw
+        near(battery.read(), (volts, percent), 0.01)
+        near(Battery(adc, 5.0).read(), (volts,), 0.001)
+    assert error_of(ValueError, Battery, adc, 5.0, 4.2, 4.2) == "battery.full must be more than battery.empty"
 
 
 class Quiet:

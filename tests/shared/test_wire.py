@@ -148,3 +148,12 @@ def test_every_half_is_read_and_written_back():
         if bits >> 10 != 31:
             assert to_half(from_half(bits)) == bits, bits
             assert to_half(-from_half(bits)) == bits | 0x8000, bits
+
+
+def test_a_round_invites_everybody_one_or_those_who_are_drawn():
+    told = {"round_num": 1, "version": 1, "opens_s": 0, "closes_s": 60, "quorum": 2}
+    assert messages.Round(**told).invites("a")
+    assert [messages.Round(invited="b", join_percent=0.0, **told).invites(name) for name in "ab"] == [False, True]
+    for percent, drawn in ((38.3, False), (38.4, True)):  # the CRC-32 of "a 1" leaves 3837 by 10,000
+        assert messages.Round(join_percent=percent, **told).invites("a") is drawn
+    assert not messages.Round(join_percent=0.0, **told).invites("a")

@@ -348,7 +348,13 @@ def messages() -> list[dict[str, Any]]:
         {
             "kind": "State",
             "hex": text({"state": "sleeping", "boot": 7, "wakes_s": 1790000000}),
-            "fields": {"state": "sleeping", "boot": 7, "wakes_s": 1790000000, "why": ""},
+            "fields": {"state": "sleeping", "boot": 7, "wakes_s": 1790000000, "why": "", "version": 0},
+            "same": True,
+        },
+        {
+            "kind": "State",
+            "hex": text({"state": "ready", "boot": 7, "model": "m", "version": 41}),
+            "fields": {"state": "ready", "boot": 7, "model": "m", "version": 41, "wakes_s": 0, "why": ""},
             "same": True,
         },
     ]
@@ -391,6 +397,7 @@ def malformed_messages() -> list[dict[str, Any]]:
     add("Round", "invited", "a list", {**ROUND, "invited": ["a"]})
     add("Manifest", "codec", "a number", {**MANIFEST, "codec": 2})
     add("Ack", "why", "an object", {**ACK, "why": {}})
+    add("State", "version", "a text", {**STATE, "version": "41"})
     add("State", "wakes_s", "an infinite number", '{"state": "ready", "wakes_s": 1e999}')
     return rows
 
