@@ -19,14 +19,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tegu import topics
 
+from . import prometheus
 from .metrics import Point, make_point
+from .newest import Newest
 from .observing import HEADER_BYTES, Event, Observed
 from .settings import MonitorSettings
 from .sinks import Output, open_outputs
@@ -64,6 +66,8 @@ class Recorder:
     def __init__(self, settings: MonitorSettings, watched: Watched, numbers: Callable[[], Numbers]) -> None:
         for output in open_outputs(settings):  # a setting that is wrong is told now
             output.close(0.0)
+        if settings.prometheus:
+            prometheus.require()
         self.lost = 0  # events for which there was no room
         self._settings = settings
         self._watched = watched
@@ -221,6 +225,7 @@ class Monitor:
     def __init__(self, settings: MonitorSettings, watched: Watched, outputs: list[Output]) -> None:
         self.observed = Observed(watched.site, watched.model, settings.silent_s, settings.every_s)
         self.outputs = outputs
+        self.newest: Newest | None = None  # for Prometheus
         self._watched = watched
         self._numbers: Numbers = {}
         self._numbers_ns = 0
@@ -248,6 +253,8 @@ class Monitor:
         if points:
             for output in self.outputs:
                 output.put(points)
+            if self.newest is not None:
+                self.newest.put(points)
 
     def _coordinator(self, numbers: Numbers, now_ns: int) -> list[Point]:
         """The point of the coordinator's health: what it says, what this process took, and how the outputs are."""
@@ -286,31 +293,37 @@ def version_in(store: str, site: str, model: str) -> int:
 
 def watch(descriptor: int) -> None:
     """Be the monitor: read frames until the pipe ends."""
-    frames = Frames()
-    monitor: Monitor | None = None
-    outputs: list[Output] = []
-    try:
+    told = Frames()
+    with ExitStack() as stack:
+        monitor: Monitor | None = None
         while True:
             if select.select([descriptor], [], [], LOOK_S)[0]:
                 data = os.read(descriptor, 1 << 20)
                 if not data:
                     break
-                for what in frames.feed(data):
+                for what in told.feed(data):
                     if monitor is None:
-                        settings, watched = MonitorSettings(**what["settings"]), Watched(**what["watched"])
-                        before = version_in(settings.store, watched.site, watched.model)
-                        outputs = open_outputs(settings)
-                        monitor = Monitor(settings, watched, outputs)
-                        monitor.begin(before)
+                        monitor = begin(MonitorSettings(**what["settings"]), Watched(**what["watched"]), stack)
                     else:
                         monitor.take(what, time.time_ns())
             if monitor is not None:
                 monitor.tick(time.time_ns())
         if monitor is not None:
             monitor.tick(time.time_ns())
-    finally:
-        for output in outputs:
-            output.close(CLOSE_S)
+
+
+def begin(settings: MonitorSettings, watched: Watched, stack: ExitStack) -> Monitor:
+    """A monitor with all that it writes to; the stack closes that."""
+    before = version_in(settings.store, watched.site, watched.model)
+    outputs = open_outputs(settings)
+    for output in outputs:
+        stack.callback(output.close, CLOSE_S)
+    monitor = Monitor(settings, watched, outputs)
+    if settings.prometheus:
+        monitor.newest = Newest()
+        stack.callback(prometheus.serve(settings.prometheus, monitor.newest.points).close)
+    monitor.begin(before)
+    return monitor
 
 
 def main() -> int:

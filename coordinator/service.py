@@ -156,7 +156,8 @@ class Service:
             log.error("the broker refuses %s: %s (user name, password?)", self._link.user, reason)
             return
         site = self._link.site
-        wanted = [
+        wanted = [(self._discovery.own, 1)] if self._discovery is not None else []
+        wanted += [
             (topics.device(site, topics.ANY, "state"), 1),
             (topics.device(site, topics.ANY, "update", self._model_name), 1),
         ]
@@ -175,12 +176,17 @@ class Service:
 
     def _on_message(self, client: mqtt.Client, _: object, message: mqtt.MQTTMessage) -> None:
         words = topics.parse(message.topic)
-        if words is not None and words[3] == "update" and (message.retain or message.qos == 0):
+        if words is None:  # what this coordinator said to Home Assistant in an earlier life
+            if self._discovery is not None:
+                self._discovery.heard(message.topic, bytes(message.payload))
+            client.ack(message.mid, message.qos)
+            return
+        if words[3] == "update" and (message.retain or message.qos == 0):
             client.ack(message.mid, message.qos)  # an update is an event, with an ack: neither retained nor QoS 0
             return
-        if words is not None and self.recorder is not None:
+        if self.recorder is not None:
             self._watch(self.recorder, message, words[3])
-        if words is not None and words[3] in ONLY_WATCHED:
+        if words[3] in ONLY_WATCHED:
             client.ack(message.mid, message.qos)
             return
         try:

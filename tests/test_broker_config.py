@@ -23,7 +23,7 @@ from tegu.wire.messages import State
 from tests.parts import needs
 from tests.peer import DEADLINE_S, MQTT5, MQTT311, Message, Peer
 
-NAMES = ("coordinator", "join", "labels", "observer", "room-1", "room-2")
+NAMES = ("coordinator", "homeassistant", "join", "labels", "observer", "room-1", "room-2")
 USERS = {name: name for name in NAMES}
 KINDS = ("mosquitto", "embedded")
 
@@ -48,6 +48,7 @@ ALL_TOPICS = {STATE} | MODELS | DEVICES | JOINS
 # The rights in words, worked by hand from the table of topics in the design.
 WRITES = {
     "coordinator": ALL_TOPICS,
+    "homeassistant": set(),
     "join": JOINS,
     "labels": {device(name, "label") for name in NAMES if name != "labels"},
     "observer": set(),
@@ -62,6 +63,7 @@ WRITES = {
 }
 READS = {
     "coordinator": ALL_TOPICS,
+    "homeassistant": {topic for topic in ALL_TOPICS if "/device/homeassistant/" not in topic},
     "join": set(),
     "labels": set(),
     "observer": {topic for topic in ALL_TOPICS if "/device/observer/" not in topic},

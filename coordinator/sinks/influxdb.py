@@ -63,10 +63,10 @@ class Database:
         """Write lines, separated by line feeds. Does not raise."""
         try:
             return self._judge(self._post(lines, self._secret()))
+        except (OSError, http.client.HTTPException) as error:  # before ValueError: a refused certificate is both
+            return Outcome("wait", f"does not answer ({_cause(error)})")
         except ValueError as error:
             return Outcome("wait", str(error))
-        except (OSError, http.client.HTTPException) as error:
-            return Outcome("wait", f"does not answer ({_cause(error)})")
 
     def close(self) -> None:
         """Nothing is written any more."""
@@ -167,8 +167,9 @@ class _Api2:
         try:
             writer.write(self._bucket, self._org, lines, self._package.WritePrecision.NS)
         except self._refusal as error:
-            headers = error.headers or {}
-            return Answer(error.status or 0, str(error.body or error.reason), headers.get("Retry-After", ""))
+            if not error.status:  # a certificate, says influxdb-client with the cause as a text
+                raise OSError(error.reason) from error.__context__
+            return Answer(error.status, str(error.body or error.reason), (error.headers or {}).get("Retry-After", ""))
         except self._broken as error:
             raise OSError(_cause(error)) from error
         return Answer(204, "", "")

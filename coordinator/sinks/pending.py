@@ -9,7 +9,7 @@ from ..metrics import Point
 
 BATCH = 5_000  # points that are written together
 INTERVAL_S = 1.0  # after which fewer are written too
-MOST = 200_000  # in memory, about 150 MB of large points: reached only if neither the database nor the disk takes any
+MOST = 200_000  # in memory, about 100 MB: reached only if neither the database nor the disk takes any
 
 
 class Pending:

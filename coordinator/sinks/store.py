@@ -31,6 +31,7 @@ BAD_POINT = (
     LookupError,
     ValueError,
     TypeError,
+    AttributeError,
     OverflowError,
     sqlite3.IntegrityError,
     sqlite3.InterfaceError,

@@ -123,7 +123,7 @@ class Writer:
         """Empty if the point is not as metrics.py has it, which is counted."""
         try:
             return line(point)
-        except (LookupError, ValueError, AttributeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
             self._rejected.add(
                 "the monitor", f"no point of a measurement: {error!r}", 1, [repr(point).encode("utf-8", "replace")]
             )
@@ -156,11 +156,11 @@ class Writer:
             return False
         if batch.last_id:
             self._spool.remove(batch)
-        else:
-            self._settle()
         for reason, refused, lines in refusals:
             self._rejected.add(self._database.where, reason, refused, lines)
         self._written += batch.points - sum(refusal.refused for refusal in refusals)
+        if not batch.last_id:
+            self._settle()
         self._pause_s = self._resume_at = 0.0
         self._tell_trouble("")
         if self._waiting:
