@@ -53,8 +53,10 @@ lock:  ## pin the newest allowed versions again (needs uv: pip install uv)
 	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements.lock pyproject.toml --extra demo -
 	$(BUILD_REQUIRES) | $(UV_COMPILE) -o requirements-test.lock -c requirements.lock \
 		pyproject.toml --all-extras --group test --group check -
+	$(BUILD_REQUIRES) | $(UV_COMPILE) -o compose/requirements.lock -c requirements.lock \
+		pyproject.toml --extra coordinator --extra influxdb --extra prometheus -
 	echo 'micropython-esp32-stubs==1.27.0.post1' | $(UV_COMPILE) -o requirements-stubs.lock -
-	@if grep -nE '://|^-' requirements.lock requirements-test.lock requirements-stubs.lock; then echo "make: an address is in a lock"; exit 1; fi
+	@if grep -nE '://|^-' requirements.lock requirements-test.lock requirements-stubs.lock compose/requirements.lock; then echo "make: an address is in a lock"; exit 1; fi
 
 clean:  ## remove .venv, caches and built files; reports of the demo stay
 	rm -rf .venv build typings .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
@@ -87,16 +89,17 @@ typings/stamp: requirements-stubs.lock | .venv/bin/python
 	@$(PIP_INSTALL) --no-deps $(FROM_LOCK) requirements-stubs.lock --target typings
 	@touch $@
 
-# What the tests start for real: the broker from broker_config/, each on a free port of its own; a compiler for the C core on
-# this machine and for a Cortex-M4F; and an emulated board of 256 KB. That Debian may start its own broker as a service, on
-# 1883, neither helps nor harms them.
+# What the tests start for real, each on a free port of its own: the broker from broker_config/; two time series databases; a
+# browser; a compiler for the C core on this machine and for a Cortex-M4F; and an emulated board of 256 KB. That Debian may
+# start its own broker and databases as services neither helps nor harms them.
 parts:
 	@PATH="$$PATH:/usr/sbin"; missing=; \
 	lacks() { command -v "$$1" >/dev/null || missing="$$missing $$2"; }; \
-	lacks mosquitto mosquitto; lacks cc "gcc libc6-dev"; lacks xz xz-utils; \
+	lacks mosquitto mosquitto; lacks mosquitto_sub mosquitto-clients; lacks chromium chromium; \
+	lacks influxd influxdb; lacks victoria-metrics victoria-metrics; lacks cc "gcc libc6-dev"; lacks xz xz-utils; \
 	lacks arm-none-eabi-gcc "gcc-arm-none-eabi libnewlib-arm-none-eabi"; lacks qemu-system-arm qemu-system-arm; \
 	if [ -n "$$missing" ]; then \
-		echo "Installing what the tests start for real (about 1 GB with the compiler for boards):$$missing"; \
+		echo "Installing what the tests start for real (about 1.5 GB with a browser and the compiler for boards):$$missing"; \
 		if [ "$$(id -u)" = 0 ]; then as_root=; elif command -v sudo >/dev/null; then as_root=sudo; \
 		else echo "make: neither root nor sudo; tests that need these will be skipped"; exit 0; fi; \
 		$$as_root apt-get update -qq && \

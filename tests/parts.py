@@ -14,6 +14,10 @@ from experiments import broker_folder
 DEBIAN_PACKAGES = {
     "mosquitto": "mosquitto",
     "openssl": "openssl",
+    "influxd": "influxdb",
+    "victoria-metrics": "victoria-metrics",
+    "chromium": "chromium",
+    "mosquitto_sub": "mosquitto-clients",
     "cc": "gcc libc6-dev",
     "qemu-system-arm": "qemu-system-arm",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",

@@ -1,8 +1,9 @@
 """Real time series databases that tests start on 127.0.0.1, each in a folder of its own, and stop again.
 
-`influxdb` runs influxd 1.6.7 (Debian's package influxdb): API 1 and InfluxQL. `victoria_metrics` runs VictoriaMetrics: the
-write path of API 2, numbers only, milliseconds. Both keep their data and their port over stop() and start(), and
-kill() ends them as a power cut would. Beside each sits a shell that ends it should the tests be killed.
+`influxdb` runs influxd 1.6.7 (Debian's package influxdb): API 1 and InfluxQL. `victoria_metrics` runs VictoriaMetrics:
+the write path of API 2, numbers only (text becomes 0), milliseconds. Both keep their data and their port over stop()
+and start(). kill() is SIGKILL: influxd keeps what it had answered, VictoriaMetrics forgets its last seconds.
+Beside each sits a shell that ends it should the tests be killed.
 
     with influxdb(tmp_path) as database:
         database.create("tegu")
@@ -193,7 +194,7 @@ class RunningInflux(RunningDatabase):
 
 
 class RunningVictoria(RunningDatabase):
-    """VictoriaMetrics. A field of a measurement is a series named measurement_field there; text is dropped."""
+    """VictoriaMetrics. A field of a measurement is a series named measurement_field there; a text is 0."""
 
     def export(self, match: str) -> list[dict[str, Any]]:
         """Series that match, like '{__name__=~"device_.*"}': dicts of metric (labels), values, timestamps (ms)."""

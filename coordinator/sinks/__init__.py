@@ -1,11 +1,11 @@
 """Where points go: the embedded store and, if there is one, an InfluxDB. Each has a thread of its own.
 
-    the monitor's thread -> put() -> Pending (memory) -> the sink's thread -> Store: a SQLite file
-                                                                           -> Writer: InfluxDB, or Spool while that is away
+    the monitor's thread -> put() -> Pending, in memory -> the sink's thread -> Store: a SQLite file
+                                                                             -> Writer: InfluxDB; Spool while it is away
 
 What a sink may lose, and says so in numbers():
-- Killed (SIGKILL, power cut): what was put in the last second; for InfluxDB also the batch that it was just waiting
-  an answer for, up to influxdb.ANSWER_S of points when the database hangs. What is on disk stays, and goes first after the next start.
+- Killed (SIGKILL, power cut): what was put in the last second, and the batch being written. While a database hangs
+  instead of refusing, that is up to influxdb.ANSWER_S of points. What is on disk stays, and goes first next time.
 - A full disk, a full spool: `lost_points`, counted exactly.
 - What a database would not have: `rejected_points`; the lines are in rejected.lp beside the spool.
 A batch that was written but whose answer was lost is written again: the same point (measurement, tags, time) is then

@@ -1,9 +1,8 @@
-"""What becomes of a batch when a database does not simply take it: halves when it is too large, and which lines it refuses.
+"""A batch that a database does not simply take: in halves when it is too large; and which of its lines are refused.
 
 A database that refuses a line refuses the whole request (InfluxDB 2: a line that cannot be read) or writes the others
-(a field of another type; a limit). It then tells a number that may be of one shard only (1.6.7, tsdb coordinator). So a
-refused batch is written again in parts, which changes nothing about the lines that are written, until each part is taken
-or refused whole.
+(a field of another type; a limit). It then tells a number, of 1.x for one shard only. So a refused batch is written
+again in parts, until each part is taken or refused whole; a line that was written before is overwritten by itself.
 """
 
 import re
@@ -12,9 +11,7 @@ from typing import NamedTuple
 
 from .influxdb import Outcome
 
-MOST_TRIES = (
-    40  # parts of a batch written to find the lines that are refused; then the rest is counted as the database does
-)
+MOST_TRIES = 40  # refusals of a batch's parts, until the rest is counted as the database does
 CONFLICT = re.compile(r'field "?([^" ]+)"? on measurement "?([^" ]+)"? is type')
 DROPPED = re.compile(r" dropped=\d+")
 
@@ -28,7 +25,7 @@ class Refusal(NamedTuple):
 
 
 def deliver(write: Callable[[bytes], Outcome], lines: bytes) -> tuple[Outcome, list[Refusal]]:
-    """Write lines. (done, what was refused) or (wait, nothing): then nothing is known, and all must be written again."""
+    """Write lines: (done, what was refused), or (wait, nothing), and all of them must be written again."""
     todo = [lines.split(b"\n")]
     refusals: list[Refusal] = []
     tries = 0

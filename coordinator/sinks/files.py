@@ -5,9 +5,10 @@ from pathlib import Path
 
 
 def open_file(path: Path, application_id: int, form: int, what: str, exclusive: bool) -> sqlite3.Connection:
-    """A connection in WAL mode, in no transaction, for any one thread at a time; a new file gets application_id and form.
+    """A connection in WAL mode, for any one thread at a time. A new file gets application_id and form.
 
-    exclusive: nobody else may open it meanwhile. ValueError: the file is not what it should be. OSError: it cannot be had.
+    exclusive: nobody else may open it meanwhile. ValueError: it is another program's, or damaged. OSError: it cannot be
+    had.
     """
     try:
         db = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)

@@ -19,6 +19,8 @@ from urllib.parse import urlencode, urlsplit
 from ..settings import InfluxdbApi
 
 ANSWER_S = 10.0
+MOST_ANSWER = 1_000_000  # bytes read: 1.x quotes each line that it cannot read
+MOST_DETAIL = 500  # letters of it that are logged
 LONGEST_PAUSE_S = 300.0  # that a database may ask for
 INSTALL = "the package influxdb-client is missing; install it with: pip install 'tegu[influxdb]'"
 # A 400 that says none of this is about the request, such as a missing organization: no reason to give points up.
@@ -47,7 +49,7 @@ class Answer(NamedTuple):
 
 
 class Database:
-    """An InfluxDB. where: its name for people. ValueError: the address or the token is not right, or a package is missing."""
+    """An InfluxDB. where: its name for people. ValueError: no such address or token, or a missing package."""
 
     def __init__(self, address: str, api: InfluxdbApi, org: str, bucket: str, token_file: str) -> None:
         if not _is_address(address):
@@ -87,13 +89,14 @@ class Database:
         return secret
 
     def _judge(self, answer: Answer) -> Outcome:
-        status, detail = answer.status, _detail(answer.text)
+        status, told = answer.status, _told(answer.text)
+        detail = told[:MOST_DETAIL]
         if 200 <= status < 300:
             return Outcome("done")
         if status == 413:
             return Outcome("split", "takes no batch as large as this (413)", detail)
-        if status == 422 or (status == 400 and ABOUT_LINES.search(detail)):
-            return Outcome("refused", f"does not take a line ({status})", detail, _dropped(detail))
+        if status == 422 or (status == 400 and ABOUT_LINES.search(told)):
+            return Outcome("refused", f"does not take a line ({status})", detail, _dropped(told))
         asked_s = float(answer.retry_after) if answer.retry_after.isdecimal() else 0.0
         return Outcome("wait", self._reason(status), detail, pause_s=min(asked_s, LONGEST_PAUSE_S))
 
@@ -134,7 +137,7 @@ class _Api1:
             with contextlib.suppress(BrokenPipeError):  # a server that has read enough says why
                 connection.request("POST", self._path, gzip.compress(lines, 1), headers)
             answer = connection.getresponse()
-            text = answer.read(10_000).decode("utf-8", "replace")
+            text = answer.read(MOST_ANSWER).decode("utf-8", "replace")
             return Answer(answer.status, text, answer.getheader("Retry-After", ""))
 
     def close(self) -> None:
@@ -142,7 +145,7 @@ class _Api1:
 
 
 class _Api2:
-    """influxdb-client, a synchronous write at a time and no retries of its own: the spool does that, and survives us."""
+    """influxdb-client, one synchronous write at a time, without its retries: the spool does that, and outlives us."""
 
     def __init__(self, address: str, org: str, bucket: str) -> None:
         try:
@@ -187,20 +190,20 @@ def _cause(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _detail(text: str) -> str:
+def _told(text: str) -> str:
     """What an answer says, on one line: InfluxDB 2's message, 1.x's error, or its beginning."""
     with contextlib.suppress(ValueError, AttributeError):
-        told = json.loads(text)
-        text = str(told.get("message") or told.get("error") or text)
-    return " ".join(text.split())[:500]
+        answer = json.loads(text)
+        text = str(answer.get("message") or answer.get("error") or text)
+    return " ".join(text.split())
 
 
-def _dropped(detail: str) -> int:
+def _dropped(told: str) -> int:
     """The number in "partial write: field type conflict: ... dropped=3". Lines that 1.x cannot read are not in it."""
-    if "partial write" not in detail:
+    if "partial write" not in told:
         return 0
-    number = detail.rpartition("dropped=")[2]
-    return detail.count("unable to parse '") + (int(number) if number.isdecimal() else 0)
+    number = told.rpartition("dropped=")[2]
+    return told.count("unable to parse '") + (int(number) if number.isdecimal() else 0)
 
 
 def _is_address(address: str) -> bool:

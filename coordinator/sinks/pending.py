@@ -1,4 +1,4 @@
-"""Points on their way from the monitor's thread to a sink's thread: a bounded queue that nobody waits for when putting."""
+"""Points on their way from the monitor's thread to a sink's thread: a bounded queue, putting into which never waits."""
 
 import threading
 import time

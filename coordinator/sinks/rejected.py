@@ -19,7 +19,7 @@ class Rejected:
         self._told: set[str] = set()
 
     def add(self, where: str, reason: str, count: int, lines: list[bytes]) -> None:
-        """Count and keep the lines, of which `count` were refused: all of them, unless there were too many to find which."""
+        """Count and keep lines of which `count` were refused: all, unless there were too many to find out which."""
         self.count += count
         kept = f"the lines are in {self.path}"
         try:

@@ -1,6 +1,7 @@
-"""The embedded store: every point in one SQLite file, a table a measurement, which `tegu watch` and anyone else may read.
+"""The embedded store: one SQLite file, a table a measurement, which `tegu watch` and anyone else may read.
 
-    sqlite3.connect(f"file:{path}?mode=ro", uri=True).execute("SELECT time_ns, joules FROM energy WHERE device = ?", ...)
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    db.execute("SELECT time_ns, joules FROM energy WHERE device = ? ORDER BY time_ns", ("room-1",))
 
 A table has the columns time_ns, the tags and the fields of its measurement in metrics.py; a field that a point does not
 have is null. A file of an older version of Tegu gets the columns that are new. One transaction a second, or for each
@@ -43,7 +44,7 @@ log = logging.getLogger("tegu.coordinator")
 
 
 class Store:
-    """A sink (see Output). ValueError: the file is something else, or has a column of another type; OSError: no file."""
+    """A sink (see Output). ValueError: the file is something else or has another type somewhere; OSError: no file."""
 
     def __init__(self, path: Path, keep_days: float) -> None:
         self._path, self._keep_ns = path, int(keep_days * DAY_NS)
@@ -114,7 +115,7 @@ class Store:
         return []
 
     def _write(self, points: list[Point]) -> None:
-        """In one transaction; a point that is not as metrics.py has it is counted and left out. sqlite3.Error: none is."""
+        """In one transaction, without those that are not as metrics.py has them. sqlite3.Error: none is written."""
         try:
             self._insert_all(points)
             rejected = 0
