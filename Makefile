@@ -20,7 +20,7 @@ UV_COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-
 BUILD_REQUIRES = $(PYTHON) -c 'import tomllib; \
 	print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]))'
 
-.PHONY: help demo test check format bench results lock clean parts
+.PHONY: help demo test panels pictures check format bench results lock clean parts
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,12 @@ demo: .venv/demo-stamp  ## run the demonstration; options go in ARGS="..."
 
 test: parts .venv/test-stamp check  ## everything CI runs: static checks, then all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+panels: .venv/test-stamp  ## draw the Grafana dashboards in a real browser (npm; 443 MB into build/panels)
+	$(BIN)/python -m pytest -m panels $(ARGS)
+
+pictures: .venv/test-stamp  ## docs/pictures/grafana-*.png anew
+	$(BIN)/python -m tests.panels.pictures
 
 check: .venv/test-stamp typings/stamp  ## ruff, mypy --strict (the firmware by MicroPython's types) and the direction of imports
 	$(BIN)/ruff check .

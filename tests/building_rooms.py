@@ -101,6 +101,7 @@ class Room:
         yield "bytes", self.whose, self._ledger()
         for channel, value in _readings(now_s, chance).items() if self._wanted("reading") else ():
             yield "reading", (self.name, channel), {"value": value}
+        yield "other", (self.name, "reconnects"), {"value": float(self.updates // 50)}
 
     def _wanted(self, name: str) -> bool:
         return not self.parts or name in self.parts
@@ -176,4 +177,5 @@ def _readings(now_s: int, chance: random.Random) -> dict[str, float]:
         "temperature": 19 + 3 * chance.random(),
         "humidity": 35 + 10 * chance.random(),
         "presence": float(there),
+        "illuminance": 20.0 + (400 if there else 10) * chance.random(),
     }

@@ -17,6 +17,7 @@ DEBIAN_PACKAGES = {
     "influxd": "influxdb",
     "victoria-metrics": "victoria-metrics",
     "chromium": "chromium",
+    "npm": "nodejs npm",
     "mosquitto_sub": "mosquitto-clients",
     "cc": "gcc libc6-dev",
     "qemu-system-arm": "qemu-system-arm",

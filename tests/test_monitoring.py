@@ -15,14 +15,18 @@ from typing import Any
 
 import pytest
 
-from coordinator.metrics import MEASUREMENTS
+from coordinator.metrics import MEASUREMENTS, Point
+from dashboards.queries import Choice
 from edge_agents.agent import Agent, Place
 from edge_agents.fleet import Fleet
 from tegu import topics
 from tegu.model import Model
 
 from .lossy import LossyLink
+from .panel_queries import Panels
+from .panel_values import WORTH
 from .parts import needs
+from .test_dashboard_queries import compare
 from .test_federation import DEVICES, SITE, SPARSE, SPEC, USERS, Line, Site, site
 from .timeseries import RunningInflux, influxdb, until
 
@@ -177,6 +181,38 @@ def test_undisturbed_the_database_says_what_passed_to_the_byte(
         mean = sum(losses[row["version"]]) / 8
         assert row["loss_after"] == pytest.approx(mean, rel=1e-9)
     assert [row["version"] for row in rows] == list(range(1, ROUNDS + 1))
+
+
+def points_of(store: Path) -> list[Point]:
+    """All points of an embedded store, in the order of their times."""
+    made = []
+    for name, told in MEASUREMENTS.items():
+        words = ", ".join(f'"{word}"' for word in ("time_ns", *told.tags, *told.fields))
+        for time_ns, *values in stored(store, f'SELECT {words} FROM "{name}"'):
+            tags, kept = tuple(values[: len(told.tags)]), zip(told.fields, values[len(told.tags) :], strict=True)
+            made.append(Point(name, tags, {word: value for word, value in kept if value is not None}, time_ns))
+    return sorted(made, key=lambda point: point.time_ns)
+
+
+def test_every_panel_shows_of_a_real_federation_what_its_points_say(tmp_path: Path, database: RunningInflux) -> None:
+    with watched(tmp_path / "site", database) as here:
+        agents = [agent(here, name, n) for n, name in enumerate(DEVICES)]
+        with Fleet(agents):
+            here.watch("finished")
+            quiet(here, database, agents)
+    told = points_of(tmp_path / "site" / "telemetry.sqlite")
+    to_s = told[-1].time_ns // 10**9 + 1
+    from_s = to_s - 86_400  # the windows of a day are those of the reference
+    device = DEVICES[0]
+    for (dashboard, panel, ref), worth in WORTH.items():
+        chosen = {"device": device} if dashboard == "device" else {}
+        values = {name: [value] for name, value in chosen.items()}
+        asked = Panels(database.url, "tegu", Choice(from_s * 1000, to_s * 1000, values))
+        rows = asked.rows(dashboard, panel, ref)
+        if panel == "Latest rounds":  # many a second here
+            assert [row["version"] for row in rows] == list(range(ROUNDS, 0, -1))
+        else:
+            compare(rows, worth.rows(told, from_s, to_s, chosen), worth)
 
 
 def test_the_difference_is_the_injected_loss_to_the_byte(

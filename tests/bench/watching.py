@@ -1,11 +1,11 @@
 """What watching costs the coordinator: updates handled a second, watched and unwatched in turn.
 
-    python -m tests.bench.watching [--rate 20000] [--pairs 6] [--seconds 5]
+    python -m tests.bench.watching [--rate 20000] [--updates 1000] [--pairs 6] [--seconds 5]
 
-Updates of as many devices as there are go through a real Federation with its checkpoint on disk, 64 to a commit, as the
-service does it. Watched, every update and every ack is noted as well, and beside them come telemetry and readings
-that make `rate` points a second in InfluxDB 1.6.7, which runs on the same two cores. What is printed is the ratio of
-the two speeds, window by window, and how many points a second arrived.
+`updates` updates a second go through a real Federation with its checkpoint on disk, 64 to a commit, as the service does it.
+Watched, every update and every ack is noted as well, and beside them come telemetry and readings that make `rate` points a
+second in InfluxDB 1.6.7, which runs on the same two cores. What is printed is how much longer a batch took, window by
+window, and how many points a second arrived. `--updates 0` sends as many as can be: then three processes want two cores.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tegu.model import Model
 from tegu.sparse import top_p
 from tegu.wire.messages import State
 from tegu.wire.update import encode_update
-from tests.timeseries import influxdb
+from tests.timeseries import influxdb, until
 
 SPEC = "1 | dense 32 tanh | dense 32 tanh | dense 1 linear"
 MODEL = Model(SPEC)
@@ -48,19 +48,24 @@ def updates() -> list[tuple[str, bytes]]:
     return made
 
 
-def handle(made: list[tuple[str, bytes]], folder: Path, recorder: Recorder | None, seconds: float) -> float:
-    """Updates a second."""
-    told = Settings(
+def handle(made: list[tuple[str, bytes]], folder: Path, recorder: Recorder | None, told: argparse.Namespace) -> float:
+    """Microseconds that an update took, in the median batch."""
+    settings = Settings(
         LinkSettings(checkpoint=folder / "checkpoint.sqlite"),
         ModelSettings("m", SPEC),
         RoundSettings(quorum=10**6, wait_for=1),
     )
-    federation = Federation(told)
+    federation = Federation(settings)
     federation.batch([(topics.device("home", "room-0", "state"), State(state="ready", boot=1, model="m").encode())])
     federation.tick()
-    count, began_s = 0, time.perf_counter()
-    for at in cycle(range(0, UPDATES - BATCH, BATCH)):
+    took_s: list[float] = []
+    pause_s = BATCH / told.updates if told.updates else 0.0
+    ends_s, waiting = time.perf_counter() + told.seconds, threading.Event()
+    for n, at in enumerate(cycle(range(0, UPDATES - BATCH, BATCH))):
         batch = made[at : at + BATCH]
+        began_s = time.perf_counter()
+        if began_s > ends_s:
+            break
         if recorder is not None:
             for topic, payload in batch:
                 recorder.heard("update", topic, payload, False)
@@ -68,12 +73,10 @@ def handle(made: list[tuple[str, bytes]], folder: Path, recorder: Recorder | Non
         if recorder is not None:
             for topic, payload, retain in out:
                 recorder.said(topic, payload, retain)
-        count += len(batch)
-        if time.perf_counter() - began_s > seconds:
-            break
-    speed = count / (time.perf_counter() - began_s)
+        took_s.append(time.perf_counter() - began_s)
+        waiting.wait(max(0.0, ends_s - told.seconds + (n + 1) * pause_s - time.perf_counter()))
     federation.checkpoint.close()
-    return speed
+    return 1e6 * statistics.median(took_s) / BATCH
 
 
 class Building:
@@ -130,36 +133,36 @@ class Building:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=20_000, help="points a second")
+    parser.add_argument("--updates", type=int, default=1000, help="a second; 0: as many as can be")
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=5.0, help="of a window")
-    options = parser.parse_args()
+    told = parser.parse_args()
     made = updates()
     ratios, arrived = [], []
     with tempfile.TemporaryDirectory() as name, influxdb(Path(name) / "influxdb") as database:
         database.create("tegu")
-        handle(made, folder_of(name, "warm"), None, 1.0)
-        for pair in range(options.pairs):
-            plain = handle(made, folder_of(name, f"plain{pair}"), None, options.seconds)
+        handle(made, folder_of(name, "warm"), None, told)
+        for pair in range(told.pairs):
+            plain_us = handle(made, folder_of(name, f"plain{pair}"), None, told)
             folder = folder_of(name, f"watched{pair}")
             settings = MonitorSettings(
                 store="", influxdb=database.url, influxdb_api="1", bucket="tegu", spool=str(folder / "spool.sqlite")
             )
             recorder = Recorder(settings, Watched("home", "m", pair + 1, 1, time.time_ns()), dict)
-            with Building(recorder, options.rate) as building:
-                time.sleep(2.0)  # until the monitor is up
+            with Building(recorder, told.rate):
+                before = count_of(database)
+                until(lambda before=before: count_of(database) > before)  # type: ignore[misc]
                 before, began_s = count_of(database), time.perf_counter()
-                watched = handle(made, folder, recorder, options.seconds)
+                watched_us = handle(made, folder, recorder, told)
                 after, took_s = count_of(database), time.perf_counter() - began_s
             recorder.close()
-            groups = building.groups
-            ratios.append(watched / plain)
+            ratios.append(watched_us / plain_us)
             arrived.append((after - before) / took_s)
             print(
-                f"unwatched {plain:,.0f} updates/s, watched {watched:,.0f} ({watched / plain:.3f}); "
-                f"{arrived[-1]:,.0f} readings and telemetry points/s arrived meanwhile; {groups * POINTS:,} given, "
-                f"{recorder.lost} events without room"
+                f"an update takes {plain_us:.0f} us unwatched, {watched_us:.0f} us watched ({ratios[-1]:.3f}); "
+                f"{arrived[-1]:,.0f} points/s arrived meanwhile, {recorder.lost} events had no room"
             )
-        print(f"median ratio {statistics.median(ratios):.3f}, lowest {min(ratios):.3f}; "
+        print(f"median ratio {statistics.median(ratios):.3f} (lowest {min(ratios):.3f}, highest {max(ratios):.3f}); "
               f"median {statistics.median(arrived):,.0f} points/s arrived")  # fmt: skip
 
 
@@ -170,9 +173,10 @@ def folder_of(name: str, word: str) -> Path:
 
 
 def count_of(database: object) -> int:
-    """Points of readings, telemetry, bytes and energy that are there."""
+    """Points of readings, telemetry, bytes, energy and updates that are there."""
     total = 0
-    for measurement, field in (("reading", "value"), ("device", "samples"), ("energy", "joules")):
+    counted = ("reading", "value"), ("device", "samples"), ("energy", "joules"), ("bytes", "gap"), ("update", "bytes")
+    for measurement, field in counted:
         rows = database.rows(f'SELECT count("{field}") FROM "{measurement}"', "tegu")  # type: ignore[attr-defined]
         total += int(rows[0]["count"]) if rows else 0
     return total
