@@ -38,6 +38,7 @@ MOST_EVENTS = 50_000  # that wait for the pipe
 SEND_S = 0.05  # between two frames
 LOOK_S = 0.25  # how late the monitor may notice that time has passed
 CLOSE_S = 5.0  # for what is left to be written
+NICE = 10  # the monitor gives way to the coordinator where both want the processor
 RESTART_S = (1.0, 60.0)  # pause before a monitor that died is started again: the first, the longest
 SAID_WHOLE = ("manifest", "round", "ack")  # of what else the coordinator says the size is enough
 Numbers = dict[str, float]
@@ -95,8 +96,8 @@ class Recorder:
 
     def said(self, topic: str, payload: bytes, retained: bool) -> None:
         """A message of the coordinator; to be called before it is published."""
-        words = topics.parse(topic)
-        kind = words[3] if words else ""
+        words = None if "/ack/" in topic else topics.parse(topic)
+        kind = words[3] if words else "ack"
         event = ("said", time.time_ns(), topic, payload if kind in SAID_WHOLE else b"", len(payload), retained)
         self._put(event)
         if kind in ("manifest", "round", "delta"):
@@ -330,6 +331,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pipe's end is the word to leave: until then there is work
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.nice(NICE)
     try:
         watch(sys.stdin.fileno())
     except (ValueError, OSError) as error:

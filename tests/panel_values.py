@@ -36,6 +36,15 @@ def last(name: str) -> Call:
     return call
 
 
+def beside(name: str, other: str) -> Call:
+    """The `name` of the last point that has `other`."""
+
+    def call(points: Sequence[Point]) -> Value | None:
+        return next((point.fields.get(name) for point in reversed(points) if other in point.fields), None)
+
+    return call
+
+
 def ratio(above: Call, below: Call, times: float = 1) -> Call:
     def call(points: Sequence[Point]) -> Value | None:
         over, under = above(points), below(points)
@@ -266,7 +275,7 @@ WORTH: dict[tuple[str, str, str], Worth] = {
     ("convergence", "Devices, least gain first", "A"): Worth(
         "device",
         {
-            "after": last("loss_after"), "before": last("loss_before"), "version": last("version"),
+            "after": last("loss_after"), "before": last("loss_before"), "version": beside("version", "loss_after"),
             "left": ratio(last("loss_after"), last("loss_before")),
         },
         ("device",), 0, WEEK_S,
