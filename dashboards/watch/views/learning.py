@@ -12,7 +12,7 @@ from .fleet import known
 from .periods import Period, means
 
 LEAST_ROUNDS = 6  # to speak of a trend
-STEADY_PERCENT = 3.0  # a change up to this is none
+STEADY_PERCENT = 10.0  # a change up to this is none: rounds differ by who is in them
 CURVE_ROWS = 500 * len(CURVE_SAMPLES)  # of each end of the store: the curves of 500 devices
 APART_VERSIONS = 2  # between a first and a last curve that are shown as two
 
