@@ -133,6 +133,8 @@ class Federation:
             log.warning("state of %s dropped: nothing starts %d times", device, state.boot)
             return []
         known = self.rounds.boots.get(device, 0)
+        if state.state == "lost" and device in self.rounds.ready:
+            log.warning("%s: its link is lost", device)
         self.rounds.device(device, state.state, state.boot)
         if state.boot > known:
             self.checkpoint.set_boot(device, state.boot)
@@ -214,6 +216,8 @@ class Federation:
         except ValueError as error:
             log.error("round %d is not merged: %s", rounds.round_num, error)
             after, state = self.initialization, self.algorithm_state
+        if rounds.open is not None and heard < rounds.open.quorum:
+            log.warning("round %d closed at its deadline: %d of %d updates", round_num, heard, rounds.open.quorum)
         verdicts = json.dumps(rounds.counts, sort_keys=True)
         rounds.close()
         if not rounds.finished and (rounds.ready or not rules.serial):

@@ -20,6 +20,7 @@ from .metrics import BYTE_CLASSES, Value
 
 SETTLE_NS = 5_000_000_000  # after which nothing is on its way any more
 TOGETHER_NS = 1_000_000_000  # in which a telemetry and the update that it counts come, and what was sent arrives
+MOST_BYTES = 1 << 48  # that a device can have counted
 MOST_TOTALS = 256  # of what went down since the last claim
 
 
@@ -65,6 +66,10 @@ class Account:
         if len(self.down) > 2 * MOST_TOTALS:
             del self.down[:-MOST_TOTALS]
 
+    def is_still(self) -> bool:
+        """Whether nothing was on its way when the device made its claim, but for the update that the claim counts."""
+        return self.up_ns <= self.time_ns + TOGETHER_NS and self.down_ns <= self.time_ns - TOGETHER_NS
+
     def nearest_down(self, wanted: int) -> int:
         """The sum of what went down that is nearest to the device's own; earlier ones are not needed again."""
         at = min(range(len(self.down)), key=lambda i: (abs(self.down[i] - wanted), -i))
@@ -73,9 +78,13 @@ class Account:
 
 
 class Ledger:
-    """All devices of one model. Feed it what the coordinator hears and says, in that order."""
+    """All devices of one model. Feed it what the coordinator hears and says, in that order.
 
-    def __init__(self) -> None:
+    fresh: nobody has watched these devices before, so what they counted while nobody listened may be counted now.
+    """
+
+    def __init__(self, fresh: bool = True) -> None:
+        self._fresh = fresh
         self.accounts: dict[str, Account] = {}
         self.gaps: dict[str, int] = {}  # device -> bytes on which the two counts differ, of its last claim
         self.manifest: Manifest | None = None
@@ -143,10 +152,29 @@ class Ledger:
                 account = self.accounts[device] = Account(boot)
                 account.born = not retained
                 account.before = {} if retained else dict.fromkeys(BYTE_CLASSES, 0)
-            account.connected, account.refused, account.version = True, False, version
+            known = 0 if version > self._newest() else version  # of a coordinator that was there before this one
+            account.connected, account.refused, account.version = True, False, known
             account.add_down(self._manifest_bytes, time_ns)
             account.add_down(self._round_bytes, time_ns)
         self._fetch(device, account, time_ns)
+
+    def _newest(self) -> int:
+        """The newest version that was published; nothing is known of it before the first."""
+        if self.manifest is None:
+            return 1 << 32
+        opened = self._round.version if self._round else 0
+        return max(self.manifest.version, opened, *self._delta_bytes, 0)
+
+    def forget(self, device: str) -> None:
+        """It is gone."""
+        self.accounts.pop(device, None)
+        self.gaps.pop(device, None)
+
+    def forgive(self) -> None:
+        """Something was not noted: compare each device anew from its next quiet moment on."""
+        for account in self.accounts.values():
+            account.claim, account.before = {}, {}
+        self._fresh = False
 
     def update(self, device: str, size: int, time_ns: int) -> list[Row]:
         """An update came, of whatever kind. The row is of the claim that it makes agree."""
@@ -166,8 +194,12 @@ class Ledger:
         elif boot < account.boot:
             return []
         rows = self._settle(device, account, False)
-        account.claim = {name: int(numbers.get(f"bytes_{name}", 0)) for name in BYTE_CLASSES}
-        account.claim["updates"] = int(numbers.get("updates", 0))
+        claim = {name: int(numbers.get(f"bytes_{name}", 0)) for name in BYTE_CLASSES}
+        claim["updates"] = int(numbers.get("updates", 0))
+        claim["version"] = int(numbers.get("version", 0))
+        if not all(0 <= value < MOST_BYTES for value in claim.values()):
+            raise ValueError("counts that cannot be")
+        account.claim = claim
         account.time_ns = time_ns
         account.telemetry_before = account.telemetry_up
         account.telemetry_up += size
@@ -189,7 +221,7 @@ class Ledger:
             return False
         sums_match = account.claim["update_up"] == account.update_up and account.claim["model_down"] in account.down
         if sums_match and not account.before:  # then nothing was missed: it only spoke to nobody before
-            account.born = True
+            account.born = self._fresh
             unheard = account.claim["telemetry_up"] - account.telemetry_before
             account.before = {**dict.fromkeys(BYTE_CLASSES, 0), "telemetry_up": unheard}
         if not account.before:
@@ -202,14 +234,11 @@ class Ledger:
         if not claim:
             return []
         counted = dict(zip(BYTE_CLASSES, (account.down[-1], account.update_up, account.telemetry_before), strict=True))
-        if (
-            not account.before
-        ):  # watched from some moment of its life on: from the first at which the two can be compared
-            if (
-                not quiet
-                or account.up_ns > account.time_ns + TOGETHER_NS
-                or account.down_ns > account.time_ns - TOGETHER_NS
-            ):
+        still = quiet and account.is_still()
+        if still:
+            account.version = claim["version"]  # a retained state may be older than what it has fetched since
+        if not account.before:  # watched from some moment of its life on: from the first that can be compared
+            if not still:
                 return []
             account.before = {name: claim[name] - counted[name] for name in BYTE_CLASSES}
         before, told = account.before, account.told or (dict.fromkeys(claim, 0) if account.born else claim)

@@ -46,7 +46,14 @@ STATES = {"ready": 0, "sleeping": 1, "offline": 2, "refused": 3, "lost": 4, "sil
 RESULTS = ("accepted", "duplicate", "late", "stale", "limited", "invalid")  # what an ack says
 BYTE_CLASSES = ("model_down", "update_up", "telemetry_up")
 CURVE_SAMPLES = (0, 1, 2, 4, 8, 16, 32)  # after which a device scores itself, for its adaptation curve
-EVENTS = ("version", "rollback", "restart", "trouble")
+EVENTS = (
+    "version",
+    "rollback",
+    "restart",
+    "trouble",
+    "watch",
+    "recovered",
+)  # trouble: a visit; watch: to keep an eye on
 
 _OF_DEVICE = ("site", "device", "model")
 _KINDS = {"i": int, "f": float, "s": str}
@@ -171,6 +178,7 @@ coordinator | site model | the coordinator itself, every minute
     written_points  i -       since the last point, by all sinks
     lost_points     i -       that had no room, since its start
     rejected_points i -       that a database would not take, since its start
+    bad_messages    i -       of devices that could not be read, or were too many, since the monitor's start
     failing         i -       sinks that cannot write now
     memory_bytes    i bytes   of its processes
     cpu_percent     f percent of one core, its processes together

@@ -48,7 +48,8 @@ class Owned:
 class Newest:
     """The newest point of each measurement and tags. Any thread may call; points come in the order of their time.
 
-    The newest time of all points is now: whoever feeds this writes of the coordinator every minute.
+    The time of the last point is now, also when a clock that was wrong goes back: whoever feeds this writes of the
+    coordinator every minute.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class Newest:
         with self._lock:
             for point in points:
                 self._put(point)
-            if self._now_ns - self._swept_ns >= SWEEP_NS:
+            if abs(self._now_ns - self._swept_ns) >= SWEEP_NS:
                 self._swept_ns = self._now_ns
                 self._sweep()
 
@@ -72,7 +73,7 @@ class Newest:
             return list(self._points.values())
 
     def _put(self, point: Point) -> None:
-        self._now_ns = max(self._now_ns, point.time_ns)
+        self._now_ns = point.time_ns
         key = point.measurement, point.tags
         before = self._points.get(key)
         if MEASUREMENTS[point.measurement].tags[1] == "device" and not self._own(point, before is None):
@@ -100,6 +101,8 @@ class Newest:
         return True
 
     def _sweep(self) -> None:
+        for owned in self._devices.values():
+            owned.heard_ns = min(owned.heard_ns, self._now_ns)  # heard by a clock that was ahead
         gone = [name for name, owned in self._devices.items() if owned.heard_ns < self._now_ns - KEEP_NS]
         for name in gone:
             for key in self._devices.pop(name).keys:

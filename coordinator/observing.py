@@ -6,12 +6,12 @@ here, so that a coordinator pays nothing for being watched but passing on what w
 """
 
 import json
-import math
 from collections import deque
 from dataclasses import dataclass, field
 
 from tegu import topics
 from tegu.model import Model
+from tegu.session import MOST_BOOTS
 from tegu.wire import WireError
 from tegu.wire.messages import Ack, Manifest, Round, State, decode_numbers
 from tegu.wire.update import peek_key
@@ -25,12 +25,17 @@ Event = tuple[str, int, str, bytes, int, bool]
 Told = dict[str, float]
 HEADER_BYTES = 32  # of an update, enough for its key
 HOUR_NS = 3600 * 10**9
-MARK_NS = 600 * 10**9  # between two marks for a new version
+MARK_NS = 600 * 10**9  # between two marks for a new version, and for the trouble of one device
+JUMP_NS = 60 * 10**9  # a clock that moves so far between two ticks was set, or slept
 STATUS_EVERY = 5  # times every_s: how often a device that says much is written down at most
 MOST_DEVICES = 100_000
 MOST_CHANNELS = 64  # of a device
 MOST_OTHERS = 64  # names of numbers that are in no table, of all devices
 SENML_BYTES = 4096
+A_SECOND, AT_ONCE = 100.0, 2000.0  # messages of one device that are taken: what floods is counted, and left out
+MOST_JOULES, MOST_LOSS = 1e9, 1e6  # beyond is no measurement
+# What a message can raise that is not as it should be. (A UnicodeError is a ValueError.)
+BAD_MESSAGE = (WireError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
 OF_DEVICE = MEASUREMENTS["device"].fields
 JOULES = ("compute_joules", "radio_joules", "session_joules")
 
@@ -41,26 +46,33 @@ class Device:
 
     seen: Seen
     told: Told = field(default_factory=dict)  # its telemetry
+    spent: Told = field(default_factory=dict)  # what of it was of energy, when it last told that
     channels: set[str] = field(default_factory=set)
-    updates: deque[tuple[int, int]] = field(
-        default_factory=lambda: deque(maxlen=8)
-    )  # (bytes, version), not answered yet
+    # (boot, sequence, version, bytes) of those that are not answered yet
+    updates: deque[tuple[int, int, int, int]] = field(default_factory=lambda: deque(maxlen=8))
+    allowed: float = AT_ONCE  # messages
+    counted_ns: int = 0
+    marked: bool = False  # that something is the matter with it, and not yet that this is over
+    marked_code: int = 0
+    marked_ns: int = -MARK_NS
     written: tuple[Value, ...] = ()  # of its status
     written_ns: int = 0
 
 
 class Observed:
-    """All that is known of one model's federation."""
+    """All that is known of one model's federation. fresh: nobody has watched these devices before."""
 
-    def __init__(self, site: str, model_name: str, silent_s: float = SILENT_S, every_s: float = 60.0) -> None:
+    def __init__(
+        self, site: str, model_name: str, silent_s: float = SILENT_S, every_s: float = 60.0, fresh: bool = True
+    ) -> None:
         self.site = site
         self.model_name = model_name
         self.devices: dict[str, Device] = {}
-        self.ledger = Ledger()
-        self.bad = 0  # messages that could not be read
+        self.ledger = Ledger(fresh)
+        self.bad = 0  # messages that could not be read, or were too many
         self._silent_s = silent_s
         self._every_ns = int(every_s * 1e9)
-        self._fleet_ns = 0
+        self._fleet_ns = self._ticked_ns = 0
         self._marked_ns = -MARK_NS
         self._tally: Tally | None = None
         self._dense_bytes = 0
@@ -85,12 +97,15 @@ class Observed:
             if owner == "device":
                 known = name if name in self.devices else topics.check_id(name)
                 return self._heard(known, kind, rest, payload, size, retained, time_ns)
-        except (WireError, ValueError):
+        except BAD_MESSAGE:
             self.bad += 1
         return []
 
     def tick(self, now_ns: int) -> list[Point]:
         """What time alone makes: claims that settle, devices that fall silent, the fleet as a whole."""
+        jump_ns, self._ticked_ns = now_ns - (self._ticked_ns or now_ns), now_ns
+        if abs(jump_ns) > JUMP_NS:
+            self._move(jump_ns)
         points = self._ledger_points(self.ledger.settle(now_ns))
         if now_ns - self._fleet_ns < self._every_ns:
             return points
@@ -98,6 +113,17 @@ class Observed:
         for device in self.devices.values():
             points += self._status(device, now_ns, False)
         return points + self._fleet(now_ns)
+
+    def _move(self, jump_ns: int) -> None:
+        """The clock was set: what lies between then and now has not passed."""
+        self._fleet_ns += jump_ns
+        self._marked_ns += jump_ns
+        for device in self.devices.values():
+            device.seen.heard_s += jump_ns / 1e9
+            device.seen.changed_s += jump_ns / 1e9
+            device.written_ns += jump_ns
+            device.marked_ns += jump_ns
+            device.counted_ns += jump_ns
 
     def restarted(self, epoch: int, version: int, before: int, now_ns: int) -> list[Point]:
         """The coordinator began; before: the newest version that was known until then, 0 if none."""
@@ -162,9 +188,11 @@ class Observed:
     def _ack(self, name: str, ack: Ack, time_ns: int) -> list[Point]:
         """The coordinator's word on the update that this device sent last; or only on how often it has started."""
         device = self.devices.get(name)
-        if device is None or not device.updates:
-            return []
-        size, base = device.updates.popleft()
+        if device is None or (ack.boot, ack.sequence) not in [update[:2] for update in device.updates]:
+            return []  # it answers a state, or what was not noted
+        while (update := device.updates.popleft())[:2] != (ack.boot, ack.sequence):
+            pass  # its answer was not noted
+        _, _, base, size = update
         if self._tally is not None:
             self._tally.ack(ack.result, time_ns)
         if ack.result == "invalid":
@@ -184,6 +212,8 @@ class Observed:
         if device is None:
             return []  # its state is heard first, and says which model it is in
         device.seen.heard_s = time_ns / 1e9
+        if not self._may(device, time_ns):
+            return []
         if kind == "update" and rest == self.model_name:
             return self._update(device, payload, size, time_ns)
         if kind == "telemetry":
@@ -192,13 +222,26 @@ class Observed:
             return self._reading(device, rest, payload, time_ns)
         return []
 
+    def _may(self, device: Device, time_ns: int) -> bool:
+        """Whether one more message of this device is taken now."""
+        passed_s = max(0, time_ns - device.counted_ns) / 1e9
+        device.allowed = min(AT_ONCE, device.allowed + A_SECOND * passed_s)
+        device.counted_ns = time_ns
+        if device.allowed < 1:
+            self.bad += 1
+            return False
+        device.allowed -= 1
+        return True
+
     def _state(self, name: str, payload: bytes, retained: bool, time_ns: int) -> list[Point]:
         if not payload:  # its owner has taken it away
-            self.devices.pop(name, None)
-            self.ledger.accounts.pop(name, None)
+            self._forget(name)
             return []
         state: State = State.decode(payload)
-        if state.model not in ("", self.model_name) or state.state not in STATES or state.state == "silent":
+        if state.model not in ("", self.model_name):
+            self._forget(name)
+            return []
+        if state.state not in STATES or state.state == "silent" or state.boot >= MOST_BOOTS:
             return []
         device = self.devices.get(name)
         now_s = time_ns / 1e9
@@ -207,7 +250,7 @@ class Observed:
                 return []
             device = self.devices[name] = Device(Seen(name, changed_s=now_s, heard_s=now_s))
         seen = device.seen
-        if state.boot < seen.boot:
+        if state.boot < seen.boot or not self._may(device, time_ns):
             return []
         if state.boot > seen.boot and seen.boot and not retained:
             seen.starts_s.append(now_s)
@@ -215,13 +258,24 @@ class Observed:
             seen.changed_s = now_s
         if state.state != "lost" and not retained:
             seen.heard_s = now_s
-        seen.state, seen.boot, seen.why, seen.wakes_s = state.state, state.boot, state.why, float(state.wakes_s)
+        seen.state, seen.boot, seen.why, seen.wakes_s = (
+            state.state,
+            state.boot,
+            printable(state.why),
+            float(state.wakes_s),
+        )
         seen.version = state.version or seen.version
         self.ledger.state(name, state.state, state.boot, state.version, retained, time_ns)
         return self._status(device, time_ns, True)
 
+    def _forget(self, name: str) -> None:
+        """It is not one of ours any more."""
+        self.devices.pop(name, None)
+        self.ledger.forget(name)
+
     def _update(self, device: Device, payload: bytes, size: int, time_ns: int) -> list[Point]:
-        device.updates.append((size, peek_key(payload)[0]))
+        version, boot, sequence = peek_key(payload)
+        device.updates.append((boot, sequence, version, size))
         if self._tally is not None:
             self._tally.updates += 1
             self._tally.update_bytes += size
@@ -230,20 +284,23 @@ class Observed:
     def _telemetry(self, device: Device, payload: bytes, size: int, time_ns: int) -> list[Point]:
         numbers = decode_numbers(payload)
         seen, before = device.seen, device.told
-        if numbers.get("boot", 0) < seen.boot:
+        if not seen.boot <= numbers.get("boot", 0) < MOST_BOOTS:
             return []
         if numbers.get("boot", 0) != before.get("boot"):
-            before = {}
+            before, device.spent = {}, {}
         points = self._ledger_points(self.ledger.telemetry(seen.name, size, numbers, time_ns))
         device.told = numbers
         self._note(device, before, time_ns)
         values: dict[str, Value | None] = {word: numbers.get(word) for word in OF_DEVICE}
         points += self._points("device", (seen.name, self.model_name), values, time_ns)
-        points += self._energy(seen.name, numbers, before, time_ns)
+        points += self._energy(device, numbers, time_ns)
         points += self._curve(seen.name, numbers, time_ns)
         points += self._other(seen.name, numbers, time_ns)
-        if self._tally is not None and "loss_after" in numbers and "loss_before" in numbers:
-            self._tally.losses.append((numbers["loss_before"], numbers["loss_after"]))
+        losses = numbers.get("loss_before", MOST_LOSS), numbers.get("loss_after", MOST_LOSS)
+        if max(map(abs, losses)) < MOST_LOSS:
+            seen.losses.append(losses)
+            if self._tally is not None:
+                self._tally.losses.append(losses)
         return points + self._status(device, time_ns, False)
 
     def _note(self, device: Device, before: Told, time_ns: int) -> None:
@@ -253,26 +310,27 @@ class Observed:
         seen.battery_percent = numbers.get("battery_percent")
         seen.traffic_bytes = int(sum(value for word, value in numbers.items() if word.startswith("bytes_")))
         failed = numbers.get("sensor_failed", 0) - before.get("sensor_failed", 0) if before else 0
-        seen.failed_s.extend([time_ns / 1e9] * int(min(failed, seen.failed_s.maxlen or 0)))
-        if "loss_after" in numbers and "loss_before" in numbers:
-            seen.losses.append((numbers["loss_before"], numbers["loss_after"]))
+        seen.failed_s.extend([time_ns / 1e9] * int(max(0, min(failed, seen.failed_s.maxlen or 0))))
 
-    def _energy(self, name: str, numbers: Told, before: Told, time_ns: int) -> list[Point]:
-        """What was spent since the last telemetry; nothing is known of the time before the first, unless it just started."""
+    def _energy(self, device: Device, numbers: Told, time_ns: int) -> list[Point]:
+        """What was spent since it last told; nothing is known of the time before that, unless it has just started."""
         modelled = numbers.get("energy_modelled", 1) != 0
-        parts = [word for word in JOULES if word in numbers] if modelled else []
-        total = sum(numbers[word] for word in parts) if modelled else numbers.get("joules", math.nan)
-        if not math.isfinite(total) or (modelled and not parts):
+        told = {word: numbers[word] for word in (JOULES if modelled else ("joules",)) if word in numbers}
+        if not told or not all(0 <= value < MOST_JOULES for value in told.values()):
             return []
-        known = before if before else ({} if self._from_birth(name) else numbers)
-        spent: dict[str, Value | None] = {word: numbers[word] - known.get(word, 0.0) for word in parts}
-        earlier = sum(known.get(word, 0.0) for word in parts) if modelled else known.get("joules", 0.0)
-        spent |= {"joules": total - earlier, "total_joules": total}
+        known = device.spent or ({} if self._from_birth(device.seen.name) else told)
+        if any(told[word] < known.get(word, 0.0) for word in told):
+            known = {}  # its counters began anew
+        device.spent = told
+        parts = {word: value - known.get(word, 0.0) for word, value in told.items()}
+        values: dict[str, Value | None] = {**parts, "joules": sum(parts.values()), "total_joules": sum(told.values())}
         if self._tally is not None:
-            self._tally.joules += total - earlier
-        return self._points("energy", (name, self.model_name, "modelled" if modelled else "measured"), spent, time_ns)
+            self._tally.joules += sum(parts.values())
+        kind = "modelled" if modelled else "measured"
+        return self._points("energy", (device.seen.name, self.model_name, kind), values, time_ns)
 
     def _from_birth(self, name: str) -> bool:
+        """Whether all that a device counts since its start may be counted here."""
         account = self.ledger.accounts.get(name)
         return account is not None and account.born
 
@@ -336,7 +394,7 @@ class Observed:
         due_ns = STATUS_EVERY * self._every_ns if seen.heard_s * 1e9 > device.written_ns else HOUR_NS
         if news == device.written and not at_once and waited_ns < due_ns:
             return []
-        worse = code == 2 and device.written[1:2] != (2,)
+        before = int(device.written[1]) if device.written else 0
         device.written, device.written_ns = news, now_ns
         values: dict[str, Value | None] = {
             "state": state,
@@ -351,7 +409,18 @@ class Observed:
             "silent_s": max(0.0, now_s - seen.heard_s),
         }
         points = self._points("status", (seen.name, self.model_name), values, now_ns)
-        return points + (self._mark("trouble", f"{seen.name}: {text}", now_ns) if worse else [])
+        return points + self._change(device, before, code, text, now_ns)
+
+    def _change(self, device: Device, before: int, code: int, text: str, now_ns: int) -> list[Point]:
+        """A mark for a device that gets worse, of each kind at most one in MARK_NS, and one when that is over."""
+        name = device.seen.name
+        if code > before and (code > device.marked_code or now_ns - device.marked_ns >= MARK_NS):
+            device.marked, device.marked_code, device.marked_ns = True, code, now_ns
+            return self._mark("trouble" if code == 2 else "watch", f"{name}: {text}", now_ns)
+        if code == 0 and device.marked:
+            device.marked = False
+            return self._mark("recovered", f"{name}: nothing is the matter any more", now_ns)
+        return []
 
     def _fleet(self, now_ns: int) -> list[Point]:
         now_s = now_ns / 1e9
@@ -371,6 +440,11 @@ class Observed:
 
 # What telemetry says that goes into measurements other than `device`.
 KNOWN = {"bytes_model_down", "bytes_update_up", "bytes_telemetry_up", "energy_modelled", "joules", "metered_s", *JOULES}
+
+
+def printable(text: str) -> str:
+    """The text of a device as it may be shown and stored: no control characters, no half characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def is_word(name: str) -> bool:

@@ -132,7 +132,7 @@ def require() -> None:
 def serve(address: str, newest: Callable[[], Iterable[Point]]) -> Served:
     """Answer GET at ADDRESS:PORT (port 0: a free one) with the points that `newest` gives, called once for each scrape.
 
-    ValueError: prometheus-client is missing. OSError: the address cannot be listened on.
+    ValueError: prometheus-client is missing. OSError: the address cannot be listened on, in a sentence that names it.
     """
     require()
     from prometheus_client import CollectorRegistry, start_http_server
@@ -150,4 +150,7 @@ def serve(address: str, newest: Callable[[], Iterable[Point]]) -> Served:
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collected())
-    return Served(*start_http_server(int(port), host.strip("[]") or "127.0.0.1", registry))
+    try:
+        return Served(*start_http_server(int(port), host.strip("[]") or "127.0.0.1", registry))
+    except OSError as error:
+        raise OSError(f"cannot serve Prometheus at {address}: {error.strerror or error}") from error

@@ -35,9 +35,11 @@ from .sinks import Output, open_outputs
 
 log = logging.getLogger("tegu.monitor")
 MOST_EVENTS = 50_000  # that wait for the pipe
+MOST_PAYLOAD = 4096  # bytes of a message that are passed on: nothing that is read is longer
 SEND_S = 0.05  # between two frames
 LOOK_S = 0.25  # how late the monitor may notice that time has passed
 CLOSE_S = 5.0  # for what is left to be written
+HEALTHY_S = 60.0  # a monitor that lived so long may be started again at once
 NICE = 10  # the monitor gives way to the coordinator where both want the processor
 RESTART_S = (1.0, 60.0)  # pause before a monitor that died is started again: the first, the longest
 SAID_WHOLE = ("manifest", "round", "ack")  # of what else the coordinator says the size is enough
@@ -76,20 +78,14 @@ class Recorder:
         self._events: deque[Event] = deque()
         self._standing: dict[str, Event] = {}  # by topic: what holds until something else is said
         self._stopping = threading.Event()
-        self._process = self._start()
+        self._process = self._start(False)
         self._thread = threading.Thread(target=self._send_all, name="recorder", daemon=True)
         self._thread.start()
 
     def heard(self, kind: str, topic: str, payload: bytes, retained: bool) -> None:
         """A message of a device. kind: as tegu.topics.parse has it."""
-        event = (
-            "heard",
-            time.time_ns(),
-            topic,
-            payload[:HEADER_BYTES] if kind == "update" else payload,
-            len(payload),
-            retained,
-        )
+        kept = payload[: HEADER_BYTES if kind == "update" else MOST_PAYLOAD + 1]
+        event = ("heard", time.time_ns(), topic, kept, len(payload), retained)
         self._put(event)
         if kind == "state":
             self._stand(event)
@@ -104,9 +100,12 @@ class Recorder:
             self._stand(event)
 
     def close(self) -> None:
-        """Send what waits, let the monitor write it, and end it."""
+        """Send what waits, let the monitor write it, and end it. A monitor that hangs is killed."""
         self._stopping.set()
         self._thread.join(CLOSE_S)
+        if self._thread.is_alive():  # it waits for a pipe that nobody empties
+            self._process.kill()
+            self._thread.join()
         try:
             if self._process.stdin:
                 self._process.stdin.close()
@@ -128,36 +127,50 @@ class Recorder:
         else:
             self._standing.pop(event[2], None)
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen([sys.executable, "-m", "coordinator.recording"], stdin=subprocess.PIPE)
+    def _start(self, again: bool) -> "subprocess.Popen[bytes]":
+        """A monitor; again: it takes the place of one that was told everything so far."""
+        command = [sys.executable, "-P", "-m", "coordinator.recording"]  # -P: nothing from the folder that one is in
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin is not None
-        told = {"settings": asdict(self._settings), "watched": asdict(self._watched)}
+        told = {"settings": asdict(self._settings), "watched": asdict(self._watched), "again": again}
         process.stdin.write(frame(told))
         process.stdin.flush()
         return process
 
     def _send_all(self) -> None:
-        pause_s, told_s = RESTART_S[0], 0.0
+        pause_s, told_s, began_s = RESTART_S[0], 0.0, time.monotonic()
         while True:
             last = self._stopping.wait(SEND_S)
+            events: list[Event] = []
             try:
                 if time.monotonic() - told_s >= self._settings.every_s or last:
                     told_s = time.monotonic()
-                    self._send({**self._numbers(), "lost_points": self.lost, **spent()})
-                self._send([self._events.popleft() for _ in range(len(self._events))])
+                    self._send({**self._known(), "lost_points": self.lost, **spent()})
+                events = [self._events.popleft() for _ in range(len(self._events))]
+                self._send(events)
             except OSError:
                 if last:
                     return
+                self._events.extendleft(reversed(events))
+                pause_s = RESTART_S[0] if time.monotonic() - began_s > HEALTHY_S else pause_s
                 log.error("the monitor ended (%s); training goes on, it starts again in %.0f s", self._ended(), pause_s)
                 self._stopping.wait(pause_s)
-                pause_s = min(2 * pause_s, RESTART_S[1])
+                pause_s, began_s = min(2 * pause_s, RESTART_S[1]), time.monotonic()
                 self._begin_again()
             if last:
                 return
 
+    def _known(self) -> Numbers:
+        """What the coordinator knows of itself; nothing while it cannot tell."""
+        try:
+            return self._numbers()
+        except (OSError, ValueError) as error:
+            log.warning("the coordinator's own figures cannot be had: %s", error)
+            return {}
+
     def _begin_again(self) -> None:
         try:
-            self._process = self._start()
+            self._process = self._start(True)
             self._send(sorted(self._standing.copy().values(), key=_order))
         except OSError as error:
             log.error("the monitor cannot be started: %s", error)
@@ -223,14 +236,15 @@ class Frames:
 class Monitor:
     """Events and the coordinator's own numbers in, points to the outputs."""
 
-    def __init__(self, settings: MonitorSettings, watched: Watched, outputs: list[Output]) -> None:
-        self.observed = Observed(watched.site, watched.model, settings.silent_s, settings.every_s)
+    def __init__(self, settings: MonitorSettings, watched: Watched, outputs: list[Output], again: bool = False) -> None:
+        fresh = watched.epoch == 1 and not again
+        self.observed = Observed(watched.site, watched.model, settings.silent_s, settings.every_s, fresh)
         self.outputs = outputs
         self.newest: Newest | None = None  # for Prometheus
         self._watched = watched
         self._numbers: Numbers = {}
         self._numbers_ns = 0
-        self._written = 0.0
+        self._written = self._lost = 0.0
 
     def begin(self, version_before: int) -> None:
         """Mark the coordinator's start. version_before: the newest in the store."""
@@ -240,6 +254,10 @@ class Monitor:
     def take(self, what: "list[Event] | Numbers", now_ns: int) -> None:
         """One frame."""
         if isinstance(what, dict):
+            lost = what.get("lost_points", 0)
+            if lost > self._lost:
+                self.observed.ledger.forgive()
+            self._lost = lost
             self._put(self._coordinator(what, now_ns))
             return
         points: list[Point] = []
@@ -263,7 +281,7 @@ class Monitor:
         cpu_s = numbers.pop("cpu_s", 0.0) + here["cpu_s"]
         passed_s = (now_ns - self._numbers_ns) / 1e9
         before = self._numbers.get("cpu_s", cpu_s)
-        values: dict[str, Any] = {**numbers, "epoch": self._watched.epoch}
+        values: dict[str, Any] = {**numbers, "epoch": self._watched.epoch, "bad_messages": self.observed.bad}
         values["memory_bytes"] = numbers.get("memory_bytes", 0) + here["memory_bytes"]
         values["cpu_percent"] = 100 * (cpu_s - before) / passed_s if self._numbers_ns and passed_s > 0 else None
         sums: Numbers = {}
@@ -304,7 +322,8 @@ def watch(descriptor: int) -> None:
                     break
                 for what in told.feed(data):
                     if monitor is None:
-                        monitor = begin(MonitorSettings(**what["settings"]), Watched(**what["watched"]), stack)
+                        settings, watched = MonitorSettings(**what["settings"]), Watched(**what["watched"])
+                        monitor = begin(settings, watched, what["again"], stack)
                     else:
                         monitor.take(what, time.time_ns())
             if monitor is not None:
@@ -313,17 +332,22 @@ def watch(descriptor: int) -> None:
             monitor.tick(time.time_ns())
 
 
-def begin(settings: MonitorSettings, watched: Watched, stack: ExitStack) -> Monitor:
+def begin(settings: MonitorSettings, watched: Watched, again: bool, stack: ExitStack) -> Monitor:
     """A monitor with all that it writes to; the stack closes that."""
     before = version_in(settings.store, watched.site, watched.model)
     outputs = open_outputs(settings)
     for output in outputs:
         stack.callback(output.close, CLOSE_S)
-    monitor = Monitor(settings, watched, outputs)
+    monitor = Monitor(settings, watched, outputs, again)
     if settings.prometheus:
-        monitor.newest = Newest()
-        stack.callback(prometheus.serve(settings.prometheus, monitor.newest.points).close)
-    monitor.begin(before)
+        newest = Newest()
+        try:
+            stack.callback(prometheus.serve(settings.prometheus, newest.points).close)
+            monitor.newest = newest
+        except OSError as error:
+            log.error("Prometheus is not served: %s", error)
+    if not again:
+        monitor.begin(before)
     return monitor
 
 

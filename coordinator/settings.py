@@ -164,6 +164,7 @@ class MonitorSettings:
 
     store: str = "telemetry.sqlite"  # file of the embedded store, which `tegu watch` shows; empty: none
     keep_days: float = 30.0  # in the embedded store
+    store_mb: int = 1000  # megabytes it may take; beyond that the oldest points go
     influxdb: str = ""  # address of an InfluxDB, like http://127.0.0.1:8086; empty: none
     influxdb_api: InfluxdbApi = "2"  # 2: InfluxDB 2 and 3, also 1.8 and VictoriaMetrics; 1: any 1.x
     org: str = "tegu"  # of InfluxDB 2
@@ -185,7 +186,10 @@ class MonitorSettings:
         )
         _require(not self.influxdb or self.spool != "", "spool needs the name of a file")
         _require(0 < self.keep_days <= 36500, "keep_days must be above 0")
-        _require(1 <= self.spool_mb <= 1_000_000, "spool_mb must be 1 to 1,000,000")
+        for name in ("spool_mb", "store_mb"):
+            _require(1 <= getattr(self, name) <= 1_000_000, f"{name} must be 1 to 1,000,000")
+        plain = not set("+#") & set(self.homeassistant) and "" not in self.homeassistant.split("/")
+        _require(plain or not self.homeassistant, "homeassistant must be a topic like homeassistant, with no + or #")
         _require(1 <= self.silent_s <= LONGEST_DEADLINE_S, "silent_s must be 1 to 2,592,000 (30 days)")
         _require(0.1 <= self.every_s <= 3600, "every_s must be 0.1 to 3600")
         if self.prometheus:

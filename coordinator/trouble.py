@@ -16,6 +16,8 @@ FAILED_READINGS_BAD = 10  # of the last hour
 INVALID_UPDATES_BAD = 3  # of the last hour
 GAP_BYTES = 2048  # on which the two counts may differ: a message lost now and then is the radio's nature
 GAP_PERCENT = 5.0  # or so much of what it sent and received, whichever is more
+LONGEST_SLEEP_S = 8 * 86400.0  # whatever a device says
+AWAY = ("silent", "did not wake up", "link lost")  # what a device is that is not there
 WORSE_BY = 2.0  # loss after its samples against loss before, over its last rounds: rooms are noisy, this is divergence
 WORSE_ROUNDS = 10
 HOUR_S, DAY_S = 3600.0, 86400.0
@@ -44,7 +46,8 @@ class Seen:
 
 def state_of(seen: Seen, now_s: float, silent_s: float = SILENT_S) -> str:
     """Its state as an operator means it: what it said last, or silent when that cannot be believed any more."""
-    late_s = now_s - max(seen.heard_s, seen.wakes_s if seen.state == "sleeping" else 0.0)
+    wakes_s = min(seen.wakes_s, seen.heard_s + LONGEST_SLEEP_S) if seen.state == "sleeping" else 0.0
+    late_s = now_s - max(seen.heard_s, wakes_s)
     return "silent" if seen.state in ("ready", "sleeping") and late_s > silent_s else seen.state
 
 
@@ -54,7 +57,10 @@ def starts(seen: Seen, now_s: float) -> int:
 
 
 def trouble(seen: Seen, newest: int, now_s: float, silent_s: float = SILENT_S) -> tuple[int, str]:
-    """(0, ''), (1, why to keep an eye on it) or (2, why it needs a visit): the worst there is. newest: version."""
+    """(0, ''), (1, why to keep an eye on it) or (2, why it needs a visit): the worst there is. newest: version.
+
+    No length of time is in it: that would be true only when it was written.
+    """
     return max(_found(seen, newest, now_s, silent_s), key=lambda found: found[0], default=(0, ""))
 
 
@@ -62,11 +68,9 @@ def _found(seen: Seen, newest: int, now_s: float, silent_s: float) -> list[tuple
     state = state_of(seen, now_s, silent_s)
     found = []
     if state == "silent":
-        did = "did not wake" if seen.state == "sleeping" else "silent"
-        found.append((2, f"{did} for {in_words(now_s - max(seen.heard_s, seen.wakes_s))}"))
+        found.append((2, "did not wake up" if seen.state == "sleeping" else "silent"))
     elif state == "lost":
-        gone_s = now_s - seen.changed_s
-        found.append((2 if gone_s > silent_s else 1, f"link lost for {in_words(gone_s)}"))
+        found.append((2 if now_s - seen.changed_s > silent_s else 1, "link lost"))
     elif state == "refused":
         found.append((2, f"the model does not fit: {seen.why}"))
     often = starts(seen, now_s)
@@ -83,6 +87,8 @@ def _found(seen: Seen, newest: int, now_s: float, silent_s: float) -> list[tuple
         found.append((1, f"{seen.gap_bytes:,} bytes do not add up"))
     if state == "ready" and newest - seen.version > BEHIND_VERSIONS and seen.version:
         found.append((1, f"{newest - seen.version} versions behind"))
+    if state == "ready" and seen.version > newest > 0:
+        found.append((1, f"holds version {seen.version}, the newest is {newest}: restart it"))
     if len(seen.losses) == WORSE_ROUNDS and _mean(1, seen) > WORSE_BY * _mean(0, seen):
         found.append((1, "learning makes it worse"))
     return found

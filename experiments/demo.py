@@ -10,14 +10,15 @@ import logging
 import os
 import secrets
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 from array import array
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from coordinator.settings import MonitorSettings, to_toml
@@ -35,7 +36,6 @@ from .screen import Screen
 from .tasks import SITE, TASKS, Cast, Task, settings_of, split
 
 NEWCOMER = "newcomer"
-STORE = "telemetry.sqlite"  # what `tegu watch` shows, while the demo runs and from its report
 SILENT_S = 30.0
 START_DEADLINE_S = 60.0  # for the first round to close
 ROUND_DEADLINE_S = 30.0  # without a closed round
@@ -56,6 +56,7 @@ class Options:
     offline: bool
     broker: str | None
     out: Path
+    store: Path  # of the coordinator: what `tegu watch` shows, while the demo runs and after
 
     def command(self) -> str:
         """The line for a shell that repeats this run."""
@@ -76,19 +77,22 @@ def run(arguments: list[str]) -> int:
     options = _parse(arguments)
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    finished = False
     try:
         with Screen() as screen, tempfile.TemporaryDirectory(prefix="tegu-demo-") as folder:
             result = play(options, screen, Path(folder))
-            written = report.write(result, options.out)
-            shutil.copy(Path(folder) / STORE, written / STORE)
-            screen.note(f"All that was measured: tegu watch {shlex.quote(str(written / STORE))}")
-            screen.done(written)
+            screen.note(f"All that was measured: tegu watch {shlex.quote(str(options.store))}")
+            screen.done(report.write(result, options.out))
+            finished = True
     except KeyboardInterrupt:
         sys.stderr.write("tegu demo: interrupted; every process has ended and nothing was written\n")
         return 130
     except (DemoError, OSError, ValueError) as error:
         sys.stderr.write(f"tegu demo: {error}\n")
         return 1
+    finally:
+        for end in () if finished else ("", "-wal", "-shm"):
+            options.store.with_name(options.store.name + end).unlink(missing_ok=True)
     return 0
 
 
@@ -102,7 +106,7 @@ def play(options: Options, screen: Screen, folder: Path) -> Result:
     screen.stage(f"Starting a broker, a coordinator and {options.devices} devices")
     with broker.start(folder / "broker", users, options.broker) as running, Children(folder) as children:
         screen.note(running.note)
-        screen.note(f"To watch it beside this, in another terminal: tegu watch {shlex.quote(str(folder / STORE))}")
+        screen.note(f"To watch it beside this, in another terminal: tegu watch {shlex.quote(str(options.store))}")
         with Tap(running.host, running.port, users[USER], SITE) as tap:
             fedavg = _start_fedavg(options, cast, children, folder)
             _start_coordinator(options, children, folder, running, users["coordinator"])
@@ -156,7 +160,7 @@ def _start_coordinator(
         password=password,
         checkpoint=folder / "coordinator.sqlite",
     )
-    monitor = MonitorSettings(store=str(folder / STORE), silent_s=SILENT_S, every_s=1.0)
+    monitor = MonitorSettings(store=str(options.store.absolute()), silent_s=SILENT_S, every_s=1.0)
     config = folder / "coordinator.toml"
     config.write_text(to_toml(replace(settings, monitor=monitor)), encoding="utf-8")
     children.start("coordinator", "tegu_command", ["coordinator", str(config)])
@@ -336,4 +340,12 @@ def _parse(arguments: list[str]) -> Options:
     out = told.out or Path(f"tegu-report-{task.name}")
     if not os.access(out.parent, os.W_OK | os.X_OK):
         parser.error(f"--out: {out.parent} is not a folder that can be written to")
-    return Options(task, told.devices, rounds, samples, told.top_p, told.seed, told.offline, told.broker, out)
+    store = next(path for path in _names(out) if not path.exists())
+    return Options(task, told.devices, rounds, samples, told.top_p, told.seed, told.offline, told.broker, out, store)
+
+
+def _names(out: Path) -> Iterator[Path]:
+    """Of stores beside a report: no run's is ever added to another's."""
+    yield out.with_name(f"{out.name}.sqlite")
+    for number in count(2):
+        yield out.with_name(f"{out.name}-{number}.sqlite")

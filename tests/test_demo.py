@@ -5,9 +5,11 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,11 @@ def test_the_demo_runs_to_its_report_and_leaves_nothing_behind(tmp_path: Path, k
     assert [row["updates"] for row in devices] == ["4"] * 3
     assert sum(int(row["bytes_up"]) for row in rounds) == sum(int(row["bytes_up"]) for row in devices)
     assert json.loads((tmp_path / "out" / "settings.json").read_text())["seed"] == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.sqlite"]
+    assert "tegu watch out.sqlite" in said
+    with closing(sqlite3.connect(tmp_path / "out.sqlite")) as db:
+        assert db.execute("SELECT count(*), sum(accepted) FROM round").fetchone() == (4, 12)
+        assert db.execute("SELECT max(gap), count(DISTINCT device) FROM bytes").fetchone() == (0, 3)
 
 
 @pytest.mark.parametrize("words", ["Starting a broker", "round 2/"])

@@ -7,8 +7,10 @@ import pytest
 
 from coordinator.observing import Observed
 from tegu import topics
+from tegu.wire.messages import State
 from tests.watched import Watched
 
+MANIFEST = topics.model("home", "m", "manifest")
 CLASSES = ("model_down", "update_up", "telemetry_up")
 
 
@@ -161,3 +163,68 @@ def test_a_device_that_waited_for_the_coordinator_is_known_from_its_start(tmp_pa
     assert len(rows) > 5
     assert rows[0].fields["update_up"] == rows[0].fields["update_up_device"]
     assert {row.fields["gap"] for row in rows} == {0}
+
+
+def test_what_was_not_noted_is_forgiven_and_what_is_lost_after_that_is_not(tmp_path: Path) -> None:
+    world = Watched(tmp_path / "c.sqlite", 2, 1, quorum=2, interval_s=1.0)
+    for member in world.members.values():
+        world.connect(member)
+    world.run(100)
+    world.observed.ledger.update("room-1", 5000, world.now_ns)  # as if the notes were wrong
+    world.observed.ledger.forgive()
+    world.run(80, learn=False)
+    for member in world.members.values():
+        world.tell(member)
+    world.run(80, learn=False)
+    world.lost = lambda device, kind, _: device == "room-1" and kind == "telemetry"
+    world.tell(world.members["room-1"])
+    world.lost = None
+    world.run(100)
+    world.run(80, learn=False)
+    last = world.of("bytes", "room-1")[-1].fields
+    assert last["gap"] == last["telemetry_up_gap"] == world.lost_bytes["room-1", "telemetry"] > 50
+
+
+def test_a_coordinator_that_comes_back_takes_the_version_from_the_device_not_from_its_old_state(tmp_path: Path) -> None:
+    world = Watched(tmp_path / "c.sqlite", 2, 1, down=20.0, quorum=2, interval_s=1.0)
+    said: list[tuple[str, bytes]] = []
+    for member in world.members.values():
+        world.connect(member)
+        said.append((member.session.will()[0], member.session._state("ready")))  # version 0: retained ever since
+    world.run(300)
+    world.run(60, learn=False)
+    world.observed = Observed("home", "m", every_s=1.0, fresh=False)
+    for topic, payload in world.retained.items():
+        kept = payload if topics.parse(topic)[3] in ("manifest", "round") else b""  # type: ignore[index]
+        world.observed.take(("said", world.now_ns, topic, kept, len(payload), True))
+    for topic, payload in said:
+        world.observed.take(("heard", world.now_ns, topic, payload, len(payload), True))
+    world.points.clear()
+    world.run(20, learn=False)
+    for member in world.members.values():
+        world.tell(member)
+    world.run(80, learn=False)
+    world.run(600)
+    world.run(80, learn=False)
+    rows = world.of("bytes")
+    assert len(rows) > 20
+    assert {row.fields["gap"] for row in rows} == {0}
+
+
+def test_a_version_of_a_coordinator_that_is_no_more_is_none(tmp_path: Path) -> None:
+    world = Watched(tmp_path / "c.sqlite", 2, 1)
+    topic = topics.device("home", "room-1", "state")
+    state = State(state="ready", boot=1, model="m", version=41).encode()
+    world.observed.take(("heard", world.now_ns, topic, state, len(state), False))
+    assert world.observed.ledger.accounts["room-1"].down[-1] == len(world.retained[MANIFEST]) + len(
+        world.federation._encoded(1)
+    )
+
+
+def test_counts_that_cannot_be_are_no_claim(tmp_path: Path) -> None:
+    world = Watched(tmp_path / "c.sqlite", 2, 1)
+    world.connect(world.members["room-1"])
+    world.run(5)
+    for count in (1 << 48, -1):
+        with pytest.raises(ValueError, match="cannot be"):
+            world.observed.ledger.telemetry("room-1", 10, {"boot": 1, "bytes_update_up": count}, world.now_ns)

@@ -55,10 +55,11 @@ class Scene:
         topic = topics.device("home", device, "update", "m")
         head = b"\x12\x00\x00\x00" + bytes([version, 1, 1])
         first = self.observed.take(("heard", T0 + int(at * S), topic, head, size, False))
-        ack = Ack(result=result, version=version).encode()
+        ack = Ack(result=result, boot=1, sequence=1, version=version).encode()
         return first + self.said(at + 0.1, topics.device("home", device, "ack", "m"), ack)
 
     def tick(self, at: float) -> list[Point]:
+        self.observed._ticked_ns = 0  # no ticks between: the clock was not set, time passed
         return self.observed.tick(T0 + int(at * S))
 
 
@@ -105,7 +106,7 @@ def test_an_update_is_a_point_with_the_coordinators_word() -> None:
     assert point.fields == {"bytes": 123, "version": 3, "behind": 0}
     head = b"\x12\x00\x00\x00" + bytes([3, 1, 2])
     scene.observed.take(("heard", T0 + 6 * S, topics.device("home", "a", "update", "m"), head, 99, False))
-    answer = Ack(result="late", version=4).encode()
+    answer = Ack(result="late", boot=1, sequence=2, version=4).encode()
     point = only(scene.said(7, topics.device("home", "a", "ack", "m"), answer), "update")
     assert point.fields == {"bytes": 99, "version": 3, "behind": 1}
     assert scene.said(8, topics.device("home", "a", "ack", "m"), answer) == []  # one that answers no update
@@ -149,7 +150,7 @@ def test_energy_is_what_was_spent_since_the_last_telemetry_and_a_restart_begins_
 
 
 def test_what_a_device_spent_before_anyone_watched_is_nobodys() -> None:
-    scene = Scene()
+    scene = Scene(fresh=False)
     scene.heard(0, "a", "state", State(state="ready", boot=4, model="m").encode(), retained=True)
     point = only(scene.telemetry(1, "a", boot=4, energy_modelled=0, joules=100.0), "energy")
     assert (point.fields["joules"], point.fields["total_joules"]) == (0.0, 100.0)
@@ -202,12 +203,17 @@ def test_a_device_that_falls_silent_is_said_so_and_marked_once() -> None:
     points = scene.tick(110)
     status = only(points, "status").fields
     assert (status["state"], status["state_code"], status["trouble_code"]) == ("silent", 5, 2)
-    assert (status["trouble"], status["silent_s"]) == ("silent for 110 s", 110.0)
-    assert only(points, "event").fields["text"] == "a: silent for 110 s"
+    assert (status["trouble"], status["silent_s"]) == ("silent", 110.0)
+    assert only(points, "event").fields["text"] == "a: silent"
     fleet = only(points, "fleet").fields
     assert (fleet["devices"], fleet["ready"], fleet["silent"], fleet["visit"]) == (1, 0, 1, 1)
     assert [p.measurement for p in scene.tick(125)] == ["fleet"]
-    assert only(scene.telemetry(130, "a", samples=1), "status").fields["state"] == "ready"
+    points = scene.telemetry(130, "a", samples=1)
+    assert only(points, "status").fields["state"] == "ready"
+    assert (only(points, "event").tags[2], only(points, "event").fields["text"]) == (
+        "recovered",
+        "a: nothing is the matter any more",
+    )
     assert [p.measurement for p in scene.tick(140)] == ["fleet"]
 
 
@@ -244,6 +250,85 @@ def test_numbers_of_its_own_have_a_limit() -> None:
     scene.state(0, "a")
     made = [scene.telemetry(n, "a", **{f"n{n}": 1.0}) for n in range(100)]
     assert sum(point.measurement == "other" for points in made for point in points) == 64
+
+
+def test_an_answer_that_was_not_noted_shifts_no_other() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    topic = topics.device("home", "a", "update", "m")
+    for n, (version, size) in enumerate(((3, 111), (4, 222)), 1):
+        head = b"\x12\x00\x00\x00" + bytes([version, 1, n])
+        scene.observed.take(("heard", T0 + n * S, topic, head, size, False))
+    told = Ack(result="stale", version=4, least_boot=1).encode()  # of a state, not of an update
+    assert scene.said(3, topics.device("home", "a", "ack", "m"), told) == []
+    told = Ack(result="accepted", boot=1, sequence=2, version=4).encode()
+    point = only(scene.said(4, topics.device("home", "a", "ack", "m"), told), "update")
+    assert (point.fields["bytes"], point.fields["behind"]) == (222, 0)
+
+
+def test_nothing_that_a_device_can_say_ends_the_watching() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    for failed in (1, -1e37, 1e37, True):
+        scene.telemetry(1, "a", sensor_failed=failed)
+    for words in (
+        '{"boot":1e300}',
+        '{"boot":-5}',
+        '{"boot":1,"bytes_update_up":1e37}',
+        '{"boot":1,"bytes_update_up":-1}',
+    ):
+        scene.heard(2, "a", "telemetry", words.encode())
+    scene.state(3, "a", boot=2**31)
+    assert scene.observed.devices["a"].seen.boot == 1
+    assert only(scene.telemetry(4, "a", samples=3), "device").fields["samples"] == 3
+
+
+def test_absurd_energy_and_losses_are_no_measurements() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    scene.round(1, 1, 1)
+    assert [p for p in scene.telemetry(2, "a", energy_modelled=0, joules=3e37) if p.measurement == "energy"] == []
+    assert only(scene.telemetry(3, "a", energy_modelled=0, joules=7.0), "energy").fields["joules"] == 7.0
+    scene.telemetry(4, "a", samples=1)  # one that tells no energy
+    assert only(scene.telemetry(5, "a", energy_modelled=0, joules=9.0), "energy").fields["joules"] == 2.0
+    assert only(scene.telemetry(6, "a", energy_modelled=0, joules=4.0), "energy").fields["joules"] == 4.0  # began anew
+    scene.telemetry(7, "a", loss_before=1e30, loss_after=-1e30)
+    scene.telemetry(8, "a", loss_before=0.5, loss_after=0.25)
+    closed = only(scene.round(9, 2, 2), "round").fields
+    assert (closed["loss_before"], closed["loss_after"], closed["joules"]) == (0.5, 0.25, 13.0)
+
+
+def test_a_device_that_floods_is_counted_and_left_out() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    taken = sum(len(scene.heard(1, "a", "sense", b'[{"v":1}]', "co2")) for _ in range(5000))
+    assert 1990 <= taken <= 2000
+    assert scene.observed.bad == 5000 - taken
+    assert len(scene.heard(2, "a", "sense", b'[{"v":1}]', "co2")) == 1  # a second later there is room again
+
+
+def test_a_clock_that_is_set_makes_nobody_silent() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    for at in (10, 20, 86_420, 86_430, 430, 440):
+        points = scene.observed.tick(T0 + at * S)
+        assert [p.fields["silent"] for p in points if p.measurement == "fleet"] in ([], [0]), at
+        assert [p for p in points if p.measurement == "event"] == []
+    assert [p.fields["silent"] for p in scene.tick(600) if p.measurement == "fleet"] == [1]
+
+
+def test_a_device_that_moves_to_another_model_is_not_ours_any_more() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    scene.heard(1, "a", "state", State(state="ready", boot=2, model="other").encode())
+    assert scene.observed.devices == {} and scene.observed.ledger.accounts == {}
+    assert scene.telemetry(2, "a", boot=2, samples=1) == []
+
+
+def test_a_reason_is_shown_without_what_a_terminal_would_obey() -> None:
+    scene = Scene()
+    status = only(scene.state(0, "a", state="refused", why="a\x1b]0;b\x9bc\nd\ud800"), "status")
+    assert status.fields["trouble"] == "the model does not fit: a?]0;b?c?d?"
 
 
 def test_a_federation_makes_points_of_every_round_and_device(tmp_path: Path) -> None:
@@ -296,3 +381,14 @@ def test_a_line_is_what_influxdb_reads() -> None:
     assert line(Point("other", ("home", "a", "x y=,z"), {"value": 0.1}, 1)) == (
         "other,site=home,device=a,name=x\\ y\\=\\,z value=0.1 1"
     )
+
+
+def test_a_link_that_comes_and_goes_is_marked_once_in_ten_minutes() -> None:
+    scene = Scene()
+    marks = [
+        (point.tags[2], point.fields["text"])
+        for n in range(20)
+        for point in scene.state(n, "a", state="lost" if n % 2 else "ready")
+        if point.measurement == "event"
+    ]
+    assert marks == [("watch", "a: link lost"), ("recovered", "a: nothing is the matter any more")]

@@ -185,6 +185,19 @@ def test_a_device_that_is_silent_for_a_week_is_forgotten() -> None:
     assert shown(newest)["tegu_device_loss_after"]["home", "room-1", "presence"] == 0.25
 
 
+def test_a_clock_that_is_a_month_ahead_for_a_while_hides_nobody() -> None:
+    newest = Newest()
+    room, hall = ("room-1", "presence"), ("hall", "presence")
+    newest.put([point("device", room, loss_after=0.5), point("coordinator", ("presence",), epoch=1)])
+    newest.put([point("device", hall, NOW_NS + 30 * DAY_NS, loss_after=0.25)])
+    newest.put([point("coordinator", ("presence",), NOW_NS + 10**9, epoch=1)])
+    newest.put([point("device", room, NOW_NS + 2 * 10**9, loss_after=0.75)])
+    key = ("home", *room)
+    assert shown(newest)["tegu_device_loss_after"][key] == 0.75
+    newest.put([point("device", room, NOW_NS + 8 * DAY_NS, loss_after=0.125)])  # and the hall is silent for a week
+    assert shown(newest)["tegu_device_loss_after"] == {key: 0.125}
+
+
 def test_a_device_that_makes_up_names_does_not_fill_the_memory() -> None:
     newest = Newest()
     newest.put([point("other", ("room-1", f"x{at}"), value=1.0) for at in range(300)])
@@ -270,7 +283,8 @@ def test_labels_are_escaped() -> None:
 
 def test_a_closed_server_gives_its_port_back_and_a_taken_one_is_an_error() -> None:
     first = serve("127.0.0.1:0", Newest().points)
-    with pytest.raises(OSError):
+    sentence = f"cannot serve Prometheus at 127.0.0.1:{first.port}: Address already in use"
+    with pytest.raises(OSError, match=sentence):
         serve(f"127.0.0.1:{first.port}", Newest().points)
     first.close()
     serve(f"127.0.0.1:{first.port}", Newest().points).close()

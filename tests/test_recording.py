@@ -1,5 +1,6 @@
 """The monitor as a process: what the coordinator passes on is in the store, whatever becomes of the monitor meanwhile."""
 
+import json
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ from tegu import topics
 from tegu.wire.messages import Round, State
 
 DEADLINE_S = 20.0
+ROUND_11 = Round(round_num=1, version=11, opens_s=0, closes_s=60, quorum=2).encode()
 BEGAN_NS = time.time_ns()  # older rows than keep_days are deleted
 WATCHED = Watched("home", "m", 3, 7, BEGAN_NS)
 
@@ -92,6 +94,56 @@ def test_a_monitor_that_is_killed_is_started_again_and_told_what_still_holds(
     recorder.heard("sense", topics.device("home", "b", "sense", "co2"), b'[{"v":1}]', False)
     recorder.close()
     assert rows(store, "SELECT device, value FROM reading") == [("b", 1.0)]
+
+
+def test_a_monitor_that_hangs_does_not_keep_a_coordinator_from_ending(store: Path) -> None:
+    made = Recorder(MonitorSettings(store=str(store)), WATCHED, dict)
+    os.kill(made._process.pid, signal.SIGSTOP)
+    payload = b'[{"v":1}]' + b" " * 4000
+    for _ in range(1000):  # more than a pipe holds
+        made.heard("sense", topics.device("home", "a", "sense", "co2"), payload, False)
+    began_s = time.monotonic()
+    made.close()
+    assert time.monotonic() - began_s < 15
+
+
+def test_a_monitor_that_is_started_again_counts_nothing_twice_and_marks_no_rollback(
+    recorder: Recorder, store: Path
+) -> None:
+    recorder.said(topics.model("home", "m", "round"), ROUND_11, True)
+    born(recorder, "a")
+    tell(recorder, 1000.0)
+    until(lambda: bool(rows(store, "SELECT 1 FROM energy")) if store.exists() else False, "no energy")
+    first = recorder._process.pid
+    os.kill(first, signal.SIGKILL)
+    until(lambda: recorder._process.pid != first, "the monitor was not started again")
+    tell(recorder, 1003.0)
+    tell(recorder, 1005.0)
+    recorder.close()
+    assert rows(store, "SELECT joules, total_joules FROM energy ORDER BY time_ns") == [
+        (1000.0, 1000.0),
+        (0.0, 1003.0),  # what was spent meanwhile is nobody's
+        (2.0, 1005.0),
+    ]
+    assert rows(store, "SELECT kind FROM event") == [("restart",)]
+
+
+def tell(recorder: Recorder, joules: float) -> None:
+    """A heartbeat of a device that has fetched nothing and sent nothing."""
+    numbers = {"boot": 1, "energy_modelled": 0, "joules": joules, "bytes_model_down": 0, "bytes_update_up": 0}
+    payload = json.dumps({**numbers, "bytes_telemetry_up": 0}).encode()
+    recorder.heard("telemetry", topics.device("home", "a", "telemetry"), payload, False)
+
+
+def test_figures_that_cannot_be_had_end_no_monitor(store: Path) -> None:
+    def numbers() -> dict[str, float]:
+        raise FileNotFoundError("the checkpoint's folder")
+
+    made = Recorder(MonitorSettings(store=str(store), every_s=0.2), WATCHED, numbers)
+    process = made._process
+    until(lambda: len(rows(store, "SELECT 1 FROM coordinator")) > 3 if store.exists() else False, "no points")
+    assert made._process is process
+    made.close()
 
 
 def test_passing_on_never_waits_for_a_monitor_that_hangs(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

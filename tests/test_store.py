@@ -17,6 +17,7 @@ import pytest
 from coordinator.checkpoint import Checkpoint
 from coordinator.metrics import MEASUREMENTS, MOST_INT, Measurement, Point, Value, make_point
 from coordinator.sinks import store as store_module
+from coordinator.sinks.forgetting import Forgetting
 from coordinator.sinks.store import Store
 from tegu.model import Model
 from tests.test_spool import full_disk
@@ -33,8 +34,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def storing(path: Path, keep_days: float = 30.0) -> Iterator[Store]:
-    store = Store(path, keep_days)
+def storing(path: Path, keep_days: float = 30.0, most_mb: float = 1000.0) -> Iterator[Store]:
+    store = Store(path, keep_days, most_mb)
     try:
         yield store
     finally:
@@ -192,11 +193,143 @@ def test_a_point_that_is_not_of_the_table_is_counted_and_the_others_are_kept(pat
 
 def test_rows_older_than_the_days_to_keep_go_and_no_others(path: Path) -> None:
     with storing(path, keep_days=3650) as store:
-        store.put(readings(0, 9_000, age_ns=5 * DAY_NS) + readings(9_000, 7, age_ns=3 * DAY_NS))
+        store.put(readings(0, 9_000, age_ns=5 * DAY_NS) + readings(9_000, 7, age_ns=3 * DAY_NS) + readings(9_007, 1))
     with storing(path, keep_days=4) as store:
-        store.put(readings(9_007, 3))
+        store.put(readings(9_008, 2))
         until(lambda: rows(path, "SELECT count(*) FROM reading") == [(10,)])
     assert rows(path, "SELECT min(value), max(value) FROM reading") == [(9_000.0, 9_009.0)]
+
+
+@contextmanager
+def month_old(path: Path, last_age_ns: int = 0) -> Iterator[Forgetting]:
+    """What forgets in a store of 3,000 readings of the last three days and one of that age, which are kept for 30 days."""
+    with storing(path) as store:
+        store.put(readings(0, 3_000, age_ns=3 * DAY_NS) + readings(3_000, 1, age_ns=last_age_ns))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        yield Forgetting(db, path, 30.0, 1000.0)
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, ahead_ns: int) -> None:
+    monkeypatch.setattr("coordinator.sinks.forgetting.time.time_ns", lambda: NOW_NS + ahead_ns)
+
+
+def test_a_clock_that_is_a_year_ahead_for_some_looks_deletes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with month_old(path) as forgetting:
+        forgetting.look()
+        for ahead_ns in (365 * DAY_NS, 365 * DAY_NS, 0, 0):
+            clock(monkeypatch, ahead_ns)
+            forgetting.look()
+    assert rows(path, "SELECT count(*) FROM reading") == [(3_001,)]
+    assert [record.message for record in caplog.records] == [
+        f"the clock jumped by 365 days: for 6 h no point in {path} goes for its age"
+    ]
+
+
+def test_a_clock_that_stays_where_it_jumped_is_believed_in_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with month_old(path) as forgetting:
+        monkeypatch.setattr("coordinator.sinks.forgetting.DOUBT_S", 0.05)
+        clock(monkeypatch, 365 * DAY_NS)
+        forgetting.look()
+        assert rows(path, "SELECT count(*) FROM reading") == [(3_001,)]
+        until(lambda: forgetting.look() or rows(path, "SELECT count(*) FROM reading") == [(0,)])
+
+
+def test_a_clock_that_is_far_from_the_last_points_at_the_start_deletes_nothing_yet(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock(monkeypatch, 365 * DAY_NS)
+    with month_old(path) as forgetting:
+        forgetting.look()
+        assert rows(path, "SELECT count(*) FROM reading") == [(3_001,)]
+    monkeypatch.setattr("coordinator.sinks.forgetting.DOUBT_S", 0.0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        Forgetting(db, path, 30.0, 1000.0).look()
+    assert rows(path, "SELECT count(*) FROM reading") == [(0,)]
+
+
+def test_a_flood_takes_no_more_than_the_store_may_and_the_newest_stay(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with storing(path, most_mb=2) as store:
+        store.put([full_point(MEASUREMENTS["round"]), *readings(0, 60_000)])  # 100 bytes each, 6 MB
+        until(lambda: store.numbers()["written_points"] == 60_001)
+        store.put(readings(60_000, 30_000, age_ns=DAY_NS))  # by a clock that went back: newer all the same
+        until(lambda: store.numbers()["written_points"] == 90_001)
+        assert (store.numbers()["lost_points"], store.numbers()["failing"]) == (0, 0)
+    assert path.stat().st_size < 3_000_000  # and one batch
+    ((count, first, last),) = rows(path, "SELECT count(*), min(value), max(value) FROM reading")
+    assert (first, last) == (90_000 - count, 89_999)
+    assert 10_000 < count < 25_000
+    assert rows(path, "SELECT count(*) FROM round") == [(1,)]
+    assert [record.message for record in caplog.records] == [
+        f"the store {path} is full at 2 MB: the oldest points go; raise store_mb"
+    ]
+
+
+def test_a_disk_that_is_almost_full_is_left_to_the_checkpoint(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("coordinator.sinks.pending.MOST", 7_000)
+    with storing(path) as store:
+        with monkeypatch.context() as almost_full:
+            almost_full.setattr(store_module, "LEAST_FREE_MB", 10**12)
+            store.put(readings(0, 5_000))
+            until(lambda: store.numbers()["failing"] == 1)
+            store.put(readings(5_000, 8_000))
+            assert (store.numbers()["written_points"], store.numbers()["lost_points"]) == (0, 1_000)
+            assert rows(path, "SELECT count(*) FROM reading") == [(0,)]
+        until(lambda: store.numbers()["written_points"] == 12_000)
+        assert store.numbers()["failing"] == 0
+    assert [record.message for record in caplog.records] == [
+        f"cannot write to the store {path}: less than 1000000000000 MB are free on its disk,"
+        " which the checkpoint may need; points wait in memory",
+        f"the store {path} takes points again",
+    ]
+
+
+@pytest.mark.parametrize("gone", ["the file", "the file and its log", "replaced"])
+def test_a_store_that_is_deleted_or_replaced_is_told_and_opened_anew(
+    path: Path, gone: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "LOOK_S", 0.0)
+    other = path.with_name("other.sqlite")
+    with storing(other) as store:
+        store.put(readings(700, 1))
+    with storing(path) as store:
+        store.put(readings(0, 3_000))
+        until(lambda: store.numbers()["written_points"] == 3_000)
+        if gone == "replaced":
+            other.replace(path)
+        for name in path.parent.glob(f"{path.name}{'*' if gone == 'the file and its log' else ''}"):
+            if gone != "replaced":
+                name.unlink()
+        store.put(readings(3_000, 2))
+        until(lambda: store.numbers()["written_points"] == 3_002)
+        assert store.numbers()["failing"] == 0
+    before = [(700.0,)] if gone == "replaced" else []
+    assert rows(path, "SELECT value FROM reading") == [*before, (3_000.0,), (3_001.0,)]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    assert [record.message for record in caplog.records] == [
+        f"the store {path} was deleted or replaced while it was written: it is opened anew"
+    ]
+
+
+def test_a_store_whose_folder_is_away_for_a_while_fails_and_comes_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOOK_S", 0.0)
+    folder = path.parent / "disk"
+    folder.mkdir()
+    with storing(folder / path.name) as store:
+        folder.rename(path.parent / "away")
+        store.put(readings(0, 3))
+        until(lambda: store.numbers()["failing"] == 1)
+        assert store.numbers()["waiting_points"] == 3
+        folder.mkdir()
+        until(lambda: store.numbers()["written_points"] == 3)
+    assert rows(folder / path.name, "SELECT count(*) FROM reading") == [(3,)]
 
 
 def test_an_older_file_gets_the_columns_that_are_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

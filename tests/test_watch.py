@@ -153,7 +153,7 @@ def test_a_device_that_falls_silent_comes_to_the_top(browser: Browser, tmp_path:
             page = opened.go(address)
             assert opened.rows() == ["room-1", "room-2", "room-3"]
             expect(page.locator(".tile").first).to_contain_text("All 3")
-            told = {"trouble": "silent for 15 min", "trouble_code": 2, "heard_s": int(now_s) - 900}
+            told = {"trouble": "silent", "trouble_code": 2, "heard_s": int(now_s) - 900}
             written.put(status("room-3", "silent", time.time(), **told))
             expect(page.locator("tr[data-row]").first).to_have_attribute("data-row", "room-3", timeout=LIVE_S * 1000)
             expect(page.locator("tr[data-row]").first).to_contain_text("silent for 15 min")

@@ -1,7 +1,9 @@
 """`tegu watch --terminal`, and what the command says when there is nothing to show."""
 
+import io
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -14,7 +16,7 @@ from rich.console import Console
 
 from dashboards.watch.command import run
 from dashboards.watch.store import NS, Store
-from dashboards.watch.terminal import picture, read
+from dashboards.watch.terminal import _print, picture, read
 
 from .watching import COMMAND, DEADLINE_S, Written, building, minute, round_closed, status, write
 
@@ -62,6 +64,27 @@ def test_what_a_pipe_cannot_say_becomes_a_question_mark(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, encoding="ascii", timeout=DEADLINE_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert "room-1  Ready         ?" in done.stdout
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_a_device_says_is_shown_and_never_obeyed_by_a_terminal(tmp_path: Path, is_terminal: bool) -> None:
+    now_s = 1_790_000_040
+    evil = "\x1b]0;owned\x07 \x1b[31mred \x9b2J\x7f \r\nline \u202etxt"
+    refused = status("room-\x9b1", "refused", now_s, trouble=evil, trouble_code=2)
+    with Store(write(tmp_path / "s.sqlite", [*minute(now_s), refused])).reading(now_s * NS) as at:
+        found = read(at)
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=is_terminal, color_system=None, highlight=False)
+    if is_terminal:
+        console.print(picture(found, 120, 24))
+    else:
+        _print(console, picture(found, 120, None))
+    shown = out.getvalue()
+    if is_terminal:  # bold and dim are the only orders, and ours
+        shown = re.sub("\x1b\\[[0-9;]*m", "", shown)
+    assert [letter for letter in shown if not letter.isprintable()] == ["\n"] * shown.count("\n")
+    (line,) = (line for line in shown.splitlines() if line.startswith("room-?1"))
+    assert "?]0;owned? ?[31mred ?2J? ??line ?txt" in line
 
 
 def test_80_by_24_is_enough_for_a_thousand_devices(tmp_path: Path) -> None:

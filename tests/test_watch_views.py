@@ -78,6 +78,20 @@ def test_bytes_are_summed_by_class_and_set_against_dense(store: Store) -> None:
     assert found.per_round[0][1:] == (200.0, 3200.0)
 
 
+def test_counts_too_large_for_64_bits_together_leave_every_page_readable(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    points = [*minute(NOW_S - 60), status("evil", "ready", NOW_S - 30)]
+    points.append(ledger("evil", NOW_S - 30, 0, 0, 0))
+    points += [point("bytes", ("evil", MODEL), NOW_S - 20 + at / 10, model_down=most, dense_up=most) for at in range(3)]
+    points += [round_closed(number, NOW_S - 10 + number / 10, accepted=most, update_bytes=most) for number in range(3)]
+    with Store(write(tmp_path / "s.sqlite", points)).reading(NOW_NS) as at:
+        assert costs.communication(at, hour(at)).total(0) == 3 * 2**63
+        found = device(at, "evil", hour(at))
+        assert rounds.rounds(at, hour(at)).merged == 3 * 2**63
+    assert found is not None
+    assert [row[1] for row in found.bytes_steps] == [0, 3 * 2**63]
+
+
 def test_energy_is_summed_by_what_it_was_spent_on(store: Store) -> None:
     with store.reading(NOW_NS) as at:
         found = costs.energy(at, hour(at))
@@ -175,6 +189,26 @@ def test_a_young_store_is_shown_by_the_hour_and_an_old_one_by_the_day(tmp_path: 
         assert (young.word, periods.period(at).word) == ("hour", "day")
     assert (young.end_ns, young.step_ns) == (NOW_NS, 60 * NS)
     assert young.start_ns == (NOW_S - 3540) * NS
+
+
+def test_what_a_clock_that_was_ahead_wrote_does_not_stand_for_the_newest(tmp_path: Path) -> None:
+    later_s = NOW_S + 7200
+    points = [
+        *minute(NOW_S - 120),
+        *minute(NOW_S - 60),
+        status("room-1", "lost", NOW_S - 60),
+        round_closed(4, NOW_S - 30),
+    ]
+    points += [*minute(later_s), status("room-1", "ready", later_s), status("room-9", "ready", later_s)]
+    points += [round_closed(9, later_s), point("event", (MODEL, "trouble"), later_s, text="ahead", version=1)]
+    points += [status("room-2", "ready", NOW_S + 50)]  # two clocks may be a little apart
+    store = Store(write(tmp_path / "s.sqlite", points))
+    with store.reading(NOW_NS) as at:
+        assert [(told.name, told.state) for told in fleet(at).devices] == [("room-1", "lost"), ("room-2", "ready")]
+        assert [one.number for one in rounds.latest(at, 10)] == [4]
+        assert (coordinator.events(at, 10), at.late, at.newest_ns) == ((), False, (NOW_S + 50) * NS)
+    with store.reading(NOW_NS + 3600 * NS) as at:
+        assert (at.late, at.quiet_s) == (True, 3550)
 
 
 def test_a_store_that_nobody_writes_is_shown_up_to_its_end(store: Store) -> None:

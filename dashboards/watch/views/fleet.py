@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from coordinator.metrics import STATES
-from coordinator.trouble import in_words
+from coordinator.trouble import AWAY, in_words
 
 from ..store import NS, Reading
 
@@ -142,10 +142,10 @@ def _latest(at: Reading, measurement: str, device: str) -> sqlite3.Row | None:
 
 
 def _trouble(status: sqlite3.Row, ago_s: float | None) -> str:
-    """Why someone should look at it. "silent for 15 min" was true when it was written: the time goes on."""
+    """Why someone should look at it; and if it is away, for how long."""
     text: str = status["trouble"] or ""
-    if ago_s is not None and text.startswith("silent for "):
-        return f"silent for {in_words(ago_s)}"
+    if ago_s is not None and text in AWAY:
+        return f"{text} for {in_words(ago_s)}"
     return text
 
 
