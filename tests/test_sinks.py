@@ -806,3 +806,14 @@ def test_settings_without_outputs_open_none_and_both_open_both(tmp_path: Path) -
     finally:
         for output in outputs:
             output.close(1.0)
+
+
+def test_the_store_takes_no_more_megabytes_than_the_settings_say(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    (output,) = open_outputs(MonitorSettings(store=str(path), store_mb=1))
+    try:
+        output.put(readings(0, 30_000))  # 100 bytes each
+        until(lambda: output.numbers()["written_points"] == 30_000)
+    finally:
+        output.close(5.0)
+    assert path.stat().st_size < 2_000_000

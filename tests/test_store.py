@@ -291,9 +291,8 @@ def test_a_disk_that_is_almost_full_is_left_to_the_checkpoint(
 
 @pytest.mark.parametrize("gone", ["the file", "the file and its log", "replaced"])
 def test_a_store_that_is_deleted_or_replaced_is_told_and_opened_anew(
-    path: Path, gone: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    path: Path, gone: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(store_module, "LOOK_S", 0.0)
     other = path.with_name("other.sqlite")
     with storing(other) as store:
         store.put(readings(700, 1))
@@ -316,10 +315,7 @@ def test_a_store_that_is_deleted_or_replaced_is_told_and_opened_anew(
     ]
 
 
-def test_a_store_whose_folder_is_away_for_a_while_fails_and_comes_back(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "LOOK_S", 0.0)
+def test_a_store_whose_folder_is_away_for_a_while_fails_and_comes_back(path: Path) -> None:
     folder = path.parent / "disk"
     folder.mkdir()
     with storing(folder / path.name) as store:

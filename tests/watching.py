@@ -116,7 +116,7 @@ def building(now_s: float) -> list[Point]:
     """The building of the head of this file, as it was over the last hour."""
     points = [
         status("room-1", "ready", now_s - 20),
-        status("room-2", "silent", now_s - 600, heard_s=int(now_s) - 3 * 3600, version=2, trouble="silent for 15 min", trouble_code=2),
+        status("room-2", "silent", now_s - 600, heard_s=int(now_s) - 3 * 3600, version=2, trouble="silent", trouble_code=2),
         status("room-3", "sleeping", now_s - 300, trouble="battery at 20 %", trouble_code=1),
         point("device", ("room-1", MODEL), now_s - 5, version=6, loss_before=0.5, loss_after=0.2, uptime_s=1000.0, samples=64, updates=8),
         point("device", ("room-3", MODEL), now_s - 300, version=5, loss_before=0.4, loss_after=0.3, battery_percent=20.0, uptime_s=100.0),

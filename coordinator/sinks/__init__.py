@@ -6,7 +6,7 @@
 What a sink may lose, and says so in numbers():
 - Killed (SIGKILL, power cut): what was put in the last second, and the batch being written. While a database hangs
   instead of refusing, that is up to influxdb.ANSWER_S of points. What is on disk stays, and goes first next time.
-- A full disk, a full spool: `lost_points`, counted exactly.
+- A full disk, a full spool: `lost_points`, counted exactly. What a full store forgets is the oldest, and is not counted.
 - What a database would not have: `rejected_points`; the lines are in rejected.lp beside the spool.
 A batch that was written but whose answer was lost is written again: the same point (measurement, tags, time) is then
 overwritten by itself, so nothing counts twice.
@@ -48,7 +48,7 @@ def open_outputs(settings: MonitorSettings) -> list[Output]:
         raise ValueError(f"store and spool must be two files, not both {settings.spool}")
     try:
         if settings.store:
-            opened.append(Store(Path(settings.store), settings.keep_days))
+            opened.append(Store(Path(settings.store), settings.keep_days, settings.store_mb))
         if settings.influxdb:
             spool = Path(settings.spool)
             database = Database(

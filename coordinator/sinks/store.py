@@ -6,27 +6,30 @@
 A table has the columns time_ns, the tags and the fields of its measurement in metrics.py; a field that a point does not
 have is null. A file of an older version of Tegu gets the columns that are new. One transaction a second, or for each
 full batch; WAL with synchronous=NORMAL, so SIGKILL harms nothing and a power cut may cost the last transactions.
-Readers never wait. Rows older than keep_days go little by little, and their space is used again.
+Readers never wait. What is too old goes, and the oldest while the file is too large (forgetting.py). While its disk is
+almost full nothing is written: the checkpoint needs the room more. A file that is deleted or replaced is made anew.
 """
 
 import logging
+import shutil
 import sqlite3
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..metrics import MEASUREMENTS, Measurement, Point
 from .files import open_file
+from .forgetting import Forgetting
 from .pending import INTERVAL_S, Pending
 
 APPLICATION_ID = 0x54656774  # "Tegt"
 FORM = 1
 TYPES = {int: "INTEGER", float: "REAL", str: "TEXT"}
-SLICE = 2_000  # rows deleted at once
-FORGET_S = 0.1  # spent on deleting between two batches
+LEAST_FREE_MB = 64  # on the disk, which the checkpoint may be on
+MEGABYTE = 1_000_000
 # What a point raises that is not as metrics.py has it. (A UnicodeError is a ValueError.)
 BAD_POINT = (
     LookupError,
@@ -38,7 +41,6 @@ BAD_POINT = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
 )
-DAY_NS = 24 * 3600 * 1_000_000_000
 
 log = logging.getLogger("tegu.coordinator")
 
@@ -46,24 +48,14 @@ log = logging.getLogger("tegu.coordinator")
 class Store:
     """A sink (see Output). ValueError: the file is something else or has another type somewhere; OSError: no file."""
 
-    def __init__(self, path: Path, keep_days: float) -> None:
-        self._path, self._keep_ns = path, int(keep_days * DAY_NS)
-        self._db = open_file(path, APPLICATION_ID, FORM, "store", exclusive=False)
-        try:
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            for told in MEASUREMENTS.values():
-                _prepare(self._db, told, path)
-        except BaseException as error:
-            self._db.close()
-            if isinstance(error, sqlite3.Error):
-                raise OSError(f"cannot use the store {path}: {error}") from error
-            raise
+    def __init__(self, path: Path, keep_days: float, most_mb: float = 1000.0) -> None:
+        self._path, self._keep_days, self._most_mb = path, keep_days, most_mb
+        self._open()
         self._insert = {name: _insertion(told) for name, told in MEASUREMENTS.items()}
         self._pending = Pending()
         self._written = self._rejected = 0
         self._trouble = ""
         self._closing = threading.Event()
-        self._turn = list(MEASUREMENTS)  # of deleting; the first is next
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
@@ -96,7 +88,7 @@ class Store:
         while not self._closing.is_set():
             self._pending.wait()
             points = self._write_all(points)
-            self._forget(time.time_ns() - self._keep_ns, time.monotonic() + FORGET_S)
+            self._forget()
         self._write_all(points)
         self._db.close()
 
@@ -104,15 +96,61 @@ class Store:
         """Write these points and what is pending; return those that could not be."""
         while points := points or self._pending.take():
             try:
+                self._check_file()
+                self._check_disk()
                 self._write(points)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError, ValueError) as error:
                 self._tell(str(error))
                 self._closing.wait(INTERVAL_S)
                 return points
             self._tell("")
             self._pending.settled()
             points = []
+            self._forget()
         return []
+
+    def _forget(self) -> None:
+        if self._files and not self._closing.is_set():
+            try:
+                self._forgetting.look()
+            except sqlite3.Error as error:
+                self._tell(str(error))
+
+    def _open(self) -> None:
+        """ValueError and OSError as of the class; nothing stays open then."""
+        db = open_file(self._path, APPLICATION_ID, FORM, "store", exclusive=False)
+        try:
+            db.execute("PRAGMA synchronous=NORMAL")
+            for told in MEASUREMENTS.values():
+                _prepare(db, told, self._path)
+            self._forgetting = Forgetting(db, self._path, self._keep_days, self._most_mb)
+            self._files = _files(self._path)
+        except BaseException as error:
+            db.close()
+            if isinstance(error, sqlite3.Error):
+                raise OSError(f"cannot use the store {self._path}: {error}") from error
+            raise
+        self._db = db
+
+    def _check_file(self) -> None:
+        """Open the file anew if it was deleted or another took its place. ValueError, OSError: as _open."""
+        found, ours = _files(self._path), self._files
+        if ours and found.get(self._path) == ours.get(self._path):
+            return
+        if ours:
+            log.error("the store %s was deleted or replaced while it was written: it is opened anew", self._path)
+            self._files = {}
+            self._db.close()
+            # the log of the file that is gone would be taken for that of its successor
+            for name in found.keys() - {self._path}:
+                if found[name] == ours.get(name):
+                    name.unlink(missing_ok=True)
+        self._open()
+
+    def _check_disk(self) -> None:
+        """OSError if too little is free. What is free in the file is no help: a transaction is first written to the log."""
+        if shutil.disk_usage(self._path.parent).free < LEAST_FREE_MB * MEGABYTE:
+            raise OSError(f"less than {LEAST_FREE_MB} MB are free on its disk, which the checkpoint may need")
 
     def _write(self, points: list[Point]) -> None:
         """In one transaction, without those that are not as metrics.py has them. sqlite3.Error: none is written."""
@@ -151,21 +189,6 @@ class Store:
                 self._db.execute("ROLLBACK")
         return True
 
-    def _forget(self, before_ns: int, until: float) -> None:
-        """Delete rows older than that, of one measurement after the other, as long as there is time."""
-        try:
-            for _ in MEASUREMENTS:
-                old = f'SELECT rowid FROM "{self._turn[0]}" WHERE time_ns < ? ORDER BY time_ns LIMIT {SLICE}'
-                while (
-                    self._db.execute(f'DELETE FROM "{self._turn[0]}" WHERE rowid IN ({old})', (before_ns,)).rowcount
-                    == SLICE
-                ):
-                    if time.monotonic() > until:
-                        return
-                self._turn.append(self._turn.pop(0))
-        except sqlite3.Error as error:
-            self._tell(str(error))
-
     def _tell(self, trouble: str) -> None:
         """Log when writing fails for another reason than before, and when it is over. trouble: empty: none."""
         if trouble and trouble != self._trouble:
@@ -173,6 +196,16 @@ class Store:
         elif self._trouble and not trouble:
             log.warning("the store %s takes points again", self._path)
         self._trouble = trouble
+
+
+def _files(path: Path) -> dict[Path, tuple[int, int]]:
+    """Which files these are, as long as they are open: of the store and of what SQLite keeps beside it."""
+    found = {}
+    for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(OSError):
+            told = name.stat()
+            found[name] = (told.st_dev, told.st_ino)
+    return found
 
 
 def _columns(told: Measurement) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 A store may be written while it is read, may be of an earlier release that lacks tables or columns, and may be replaced or
 taken away between two readings. So each reading opens the file anew (2 ms) and lays a temporary view over every table of
-coordinator.metrics: a column that is not there reads as null, a table that is not there as empty.
+coordinator.metrics: a column that is not there reads as null, a table that is not there as empty, and what was written by
+a clock that was ahead is not there until its time comes: else it would stand for the newest, and hide what happens now.
 """
 
 import sqlite3
@@ -18,6 +19,7 @@ from coordinator.metrics import MEASUREMENTS
 
 NS = 10**9
 LOCKED_S = 1.0  # how long a reading waits for a writer
+AHEAD_NS = 60 * NS  # how far a point may be ahead of the reader's clock
 LATE_INTERVALS = 3.0  # of the coordinator's own points, without one, and it is no longer there
 LATE_S = 10.0  # at least
 FIRST_LATE_S = 180.0  # while it has written only one such point
@@ -96,12 +98,13 @@ class Store:
     @contextmanager
     def reading(self, now_ns: int | None = None) -> Iterator[Reading]:
         """A look at the store as it is now. StoreError if it is not there or cannot be read; also from within."""
+        now_ns = time.time_ns() if now_ns is None else now_ns
         try:
-            db = self._open()
+            db = self._open(now_ns + AHEAD_NS)
         except sqlite3.Error as error:
             raise self._failed(error) from error
         try:
-            yield self._look(db, time.time_ns() if now_ns is None else now_ns)
+            yield self._look(db, now_ns)
         except sqlite3.Error as error:
             raise self._failed(error) from error
         finally:
@@ -111,20 +114,20 @@ class Store:
     def _log(self) -> Path:
         return self.path.with_name(self.path.name + "-wal")
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, until_ns: int) -> sqlite3.Connection:
         if not self.path.is_file():
             raise StoreError(f"there is no store {self.path}")
         address = f"{self.path.resolve().as_uri()}?mode=ro"
         db = sqlite3.connect(address, uri=True, timeout=LOCKED_S)
         try:
-            _lay_views(db, self.path)
+            _lay_views(db, self.path, until_ns)
         except (sqlite3.Error, StoreError) as error:
             db.close()
             code = error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.OperationalError) else 0
             if code not in NOT_ALLOWED or self._log.exists():
                 raise
             db = sqlite3.connect(address + "&immutable=1", uri=True)
-            _lay_views(db, self.path)
+            _lay_views(db, self.path, until_ns)
         db.row_factory = sqlite3.Row
         db.execute("BEGIN")  # all of a reading is of one moment
         return db
@@ -148,8 +151,8 @@ class Store:
         return StoreError(f"{self.path} cannot be read now: {error}")
 
 
-def _lay_views(db: sqlite3.Connection, path: Path) -> None:
-    """Temporary views that hide the tables of the same names and have every column."""
+def _lay_views(db: sqlite3.Connection, path: Path, until_ns: int) -> None:
+    """Temporary views that hide the tables of the same names, have every column, and no row of later than until_ns."""
     db.execute("PRAGMA temp_store = MEMORY")
     there: dict[str, set[str]] = {}
     for (name,) in db.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall():
@@ -159,7 +162,7 @@ def _lay_views(db: sqlite3.Connection, path: Path) -> None:
     for told in MEASUREMENTS.values():
         columns = there.get(told.name, set())
         parts = [_column(word, word in columns) for word in ("time_ns", *told.tags, *told.fields)]
-        source = f'FROM main."{told.name}"' if "time_ns" in columns else "WHERE 0"
+        source = f'FROM main."{told.name}" WHERE time_ns <= {until_ns:d}' if "time_ns" in columns else "WHERE 0"
         db.execute(f'CREATE TEMP VIEW "{told.name}" AS SELECT {", ".join(parts)} {source}')
 
 

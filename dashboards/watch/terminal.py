@@ -93,7 +93,7 @@ def watch(store: Store, console: Console | None = None) -> None:
                 try:
                     shown = picture(_look(store), wide.width, wide.height)
                 except StoreError as error:
-                    shown = Text(f"{str(error)[:1].upper()}{str(error)[1:]}.", "red")
+                    shown = _text(f"{str(error)[:1].upper()}{str(error)[1:]}.", "red")
                 live.update(shown, refresh=True)
             ended.wait(LOOK_S)
 
@@ -120,7 +120,13 @@ def picture(found: Values, width: int, height: int | None) -> RenderableType:
 
 
 def _line(*parts: str | tuple[str, str]) -> Text:
-    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+    told = [_text(part) if isinstance(part, str) else _text(*part) for part in parts]
+    return Text.assemble(*told, no_wrap=True, overflow="ellipsis")
+
+
+def _text(text: str, style: str = "") -> Text:
+    """The only way for words into the picture: they may be a device's, and must not be orders to the terminal."""
+    return Text(words.plain(text), style)
 
 
 def _head(found: Values) -> Text:
@@ -148,7 +154,7 @@ def _devices(found: Fleet, width: int, most: int | None) -> list[RenderableType]
     shown = found.devices[:most]
     if not shown:
         return []
-    names = max(cell_len(device.name) for device in shown)
+    names = max(cell_len(words.plain(device.name)) for device in shown)
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim", show_edge=False)
     table.add_column("device", no_wrap=True, width=max(6, min(names, width // 4)), overflow="ellipsis")
     table.add_column("state", no_wrap=True, width=12)
@@ -171,12 +177,12 @@ def _devices(found: Fleet, width: int, most: int | None) -> list[RenderableType]
 def _row(device: Device) -> tuple[Text, ...]:
     tone = TONES[device.trouble_code]
     return (
-        Text(device.name),
-        Text(words.STATE_WORDS.get(device.state, device.state), STATE_STYLES.get(device.state, "")),
-        Text(device.trouble or words.NONE, tone if device.trouble else "dim"),
-        Text(words.ago(device.heard_s)),
-        Text(str(device.behind) if device.behind else words.NONE),
-        Text(words.percent(device.battery_percent)),
+        _text(device.name),
+        _text(words.STATE_WORDS.get(device.state, device.state), STATE_STYLES.get(device.state, "")),
+        _text(device.trouble or words.NONE, tone if device.trouble else "dim"),
+        _text(words.ago(device.heard_s)),
+        _text(str(device.behind) if device.behind else words.NONE),
+        _text(words.percent(device.battery_percent)),
     )
 
 

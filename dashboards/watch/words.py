@@ -46,7 +46,17 @@ PERIOD_WORDS = {
 TREND_WORDS = {"improving": "Improving", "steady": "Steady", "worse": "Getting worse", "": "Too early to tell"}
 KIND_WORDS = {"version": "New version", "rollback": "Taken back", "restart": "Restart", "trouble": "Trouble"}
 
+# what a terminal obeys instead of showing it, and what turns the order of letters about
+UNSEEN = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)], "?"
+)
+
 assert set(STATE_WORDS) == set(STATES)
+
+
+def plain(text: str) -> str:
+    """What anyone said, as letters and nothing else: a terminal would obey the rest."""
+    return text if text.isprintable() else text.translate(UNSEEN)
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -103,7 +103,7 @@ def stretches(at: Reading, name: str, over: Period) -> tuple[Stretch, ...]:
 def _sums(
     at: Reading, measurement: str, columns: tuple[str, ...], name: str, over: Period
 ) -> list[tuple[float | None, ...]]:
-    words = ", ".join(f"sum({column})" for column in columns)
+    words = ", ".join(f"sum(CAST({column} AS REAL))" for column in columns)
     rows = at.rows(
         f'SELECT time_ns / ? * ?, {words} FROM "{measurement}" WHERE device = ? AND model = ? AND time_ns >= ? GROUP BY 1',
         over.step_ns,

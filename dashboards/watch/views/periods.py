@@ -51,7 +51,7 @@ def period(at: Reading, word: str = "") -> Period:
 
 def sums(at: Reading, measurement: str, columns: tuple[str, ...], over: Period) -> list[tuple[int, tuple[float, ...]]]:
     """(beginning of a step, the sums of the columns in it) for every step. A column may be an SQL expression."""
-    words = ", ".join(f"coalesce(sum({column}), 0)" for column in columns)
+    words = ", ".join(f"total({column})" for column in columns)  # sum() fails when whole numbers grow beyond 64 bits
     query = f'SELECT {words} FROM "{measurement}" WHERE time_ns >= ? AND time_ns < ? AND model = ?'
     if len(at.closed) > MOST_CLOSED:
         at.closed.clear()

@@ -3,13 +3,12 @@
 from nicegui import ui
 
 from .. import words
-from ..store import Reading
 from ..views import periods
 from ..views.costs import Energy, Spent, energy
 from ..views.fleet import natural
 from .charts import BLUE, GREY, SAND, TEAL, VIOLET, Series, bars, lines
 from .listing import Cell, Column, Listing
-from .parts import Card, Chart, Tile
+from .parts import Card, Chart, Tile, show_none
 from .shell import Shell
 
 PARTS = (("Learning", VIOLET), ("Radio", BLUE), ("Connecting", SAND), ("Other, estimated", GREY), ("Measured", TEAL))
@@ -38,17 +37,13 @@ async def page(shell: Shell) -> None:
         per_round.show(_per_round(told, over) if told else None)
         listing.show(found.devices, NOTHING)
 
-    def read(at: Reading, over: periods.Period) -> Energy:
-        return energy(at, over)
-
-    await shell.arrive("/energy", "Energy", read, show)
+    await shell.arrive("/energy", "Energy", energy, show)
 
 
 def _show_tiles(tiles: list[Tile], found: Energy, over: periods.Period) -> None:
     when = words.PERIOD_WORDS[over.word]
     if not found.devices:
-        for tile in tiles:
-            tile.show(words.NONE, "no device has told its energy yet")
+        show_none(tiles, "no device has told its energy yet")
         return
     each = f"{words.energy(found.all_joules / len(found.devices))} a device"
     tiles[0].show(words.energy(found.all_joules), f"{when}; {each}")

@@ -14,7 +14,7 @@ from ..views.fleet import Device, Fleet, fleet, natural
 from .charts import STATE_COLOURS, Series, lines
 from .choice import Choice
 from .listing import Cell, Column, Listing
-from .parts import Card, Chart, Lines, Tile
+from .parts import Card, Chart, Lines, Tile, show_none
 from .shell import Shell
 
 LATELY = 8
@@ -82,8 +82,7 @@ async def page(shell: Shell) -> None:
 def _show_tiles(tiles: list[Tile], found: Values, over: periods.Period) -> None:
     devices, states = found.fleet.devices, found.fleet.states
     if not devices:
-        for tile in tiles:
-            tile.show(words.NONE, "no device has been heard of yet")
+        show_none(tiles, "no device has been heard of yet")
         return
     missing = [f"{number} {words.STATE_WORDS[state].lower()}" for state, number in states.items() if state != "ready"]
     all_there = found.fleet.heard == len(devices)

@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from ..views.device import Stretch
-from ..words import STATE_WORDS, moment
+from ..words import NONE, STATE_WORDS, moment
 from .charts import Options
 
 
@@ -30,6 +30,12 @@ class Tile:
         if tone != self._tone:
             self.box.classes(remove=f"is-{self._tone}" if self._tone else None, add=f"is-{tone}" if tone else None)
             self._tone = tone
+
+
+def show_none(tiles: Iterable[Tile], why: str) -> None:
+    """There is nothing to tell yet in any of them."""
+    for tile in tiles:
+        tile.show(NONE, why)
 
 
 class Card:

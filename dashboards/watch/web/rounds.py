@@ -10,7 +10,7 @@ from ..views import periods
 from ..views.rounds import Round, Rounds, rounds
 from .charts import BLUE, CLAY, GREY, RED, SAND, TEAL, VIOLET, Series, bars, lines
 from .listing import Cell, Column, Listing
-from .parts import Card, Chart, Tile
+from .parts import Card, Chart, Tile, show_none
 from .shell import Shell
 
 RESULT_COLOURS = {"accepted": TEAL, "duplicate": GREY, "late": SAND, "stale": CLAY, "limited": VIOLET, "invalid": RED}
@@ -52,8 +52,7 @@ async def page(shell: Shell) -> None:
 def _show_tiles(tiles: list[Tile], found: Rounds, over: periods.Period) -> None:
     when = words.PERIOD_WORDS[over.word]
     if not found.latest:
-        for tile in tiles:
-            tile.show(words.NONE, "no round has closed yet")
+        show_none(tiles, "no round has closed yet")
     else:
         newest = found.latest[0]
         taken = [one.lasted_s for one in found.latest if one.lasted_s is not None]

@@ -121,7 +121,7 @@ class Shell:
             return
         now_s = time.monotonic()
         self._stamp, self._due_s, self._rest_s = stamp, now_s + WORDS_S, now_s + REST_TIMES * took_s
-        if read is self._read:
+        if show is self._show:
             self._frame(found)
             show(found.page, found.over)
 

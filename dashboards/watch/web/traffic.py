@@ -5,13 +5,12 @@ from nicegui import ui
 from coordinator.metrics import BYTE_CLASSES
 
 from .. import words
-from ..store import Reading
 from ..views import periods
 from ..views.costs import Communication, Count, Counted, communication
 from ..views.fleet import natural
 from .charts import BLUE, GREY, SAND, TEAL, Series, bars, lines
 from .listing import Cell, Column, Listing
-from .parts import Card, Chart, Tile
+from .parts import Card, Chart, Tile, show_none
 from .shell import Shell
 
 CLASS_COLOURS = dict(zip(BYTE_CLASSES, (BLUE, TEAL, SAND), strict=True))
@@ -48,17 +47,13 @@ async def page(shell: Shell) -> None:
         size.show(_sizes(found, over) if found.per_round else None)
         listing.show(found.devices, NOTHING)
 
-    def read(at: Reading, over: periods.Period) -> Communication:
-        return communication(at, over)
-
-    await shell.arrive("/bytes", "Bytes", read, show)
+    await shell.arrive("/bytes", "Bytes", communication, show)
 
 
 def _show_tiles(tiles: list[Tile], found: Communication, over: periods.Period) -> None:
     when = words.PERIOD_WORDS[over.word]
     if not found.devices:
-        for tile in tiles:
-            tile.show(words.NONE, "no device has told its bytes yet")
+        show_none(tiles, "no device has told its bytes yet")
         return
     each = f"{words.data(found.all_bytes / len(found.devices))} a device"
     tiles[0].show(words.data(found.all_bytes), f"{when}; {each}")
