@@ -567,7 +567,10 @@ def says(status: int, code: str, message: str, **headers: str) -> tuple[int, dic
             says(403, "forbidden", "insufficient permissions for write"),
             "does not allow writing to the bucket tegu (403): insufficient permissions for write",
         ),
-        (says(404, "not found", 'bucket "tegu" not found'), 'has no bucket tegu (404): bucket "tegu" not found'),
+        (
+            says(404, "not found", 'bucket "tegu" not found'),
+            'has no bucket tegu (404); or it is an InfluxDB 1.x, then influxdb_api = "1": bucket "tegu" not found',
+        ),
         (
             says(429, "too many requests", "too many requests", Retry_After="1"),
             "asks for fewer writes (429): too many requests",
@@ -626,7 +629,7 @@ def test_the_pause_grows_and_each_reason_is_told_once(
     words = [sentence.split(" ", 3)[3] for sentence in told(caplog)]
     assert [word.split(";")[0].split(" after")[0] for word in words] == [
         "cannot write now (503): unavailable",
-        'has no bucket tegu (404): bucket "tegu" not found',
+        'has no bucket tegu (404); or it is an InfluxDB 1.x, then influxdb_api = "1": bucket "tegu" not found',
         "takes points again",
     ]
 
