@@ -569,7 +569,7 @@ def says(status: int, code: str, message: str, **headers: str) -> tuple[int, dic
         ),
         (
             says(404, "not found", 'bucket "tegu" not found'),
-            'has no bucket tegu (404); or it is an InfluxDB 1.x, then influxdb_api = "1": bucket "tegu" not found',
+            'has no bucket tegu (404), or is an InfluxDB 1.x that needs influxdb_api = "1": bucket "tegu" not found',
         ),
         (
             says(429, "too many requests", "too many requests", Retry_After="1"),
@@ -629,7 +629,7 @@ def test_the_pause_grows_and_each_reason_is_told_once(
     words = [sentence.split(" ", 3)[3] for sentence in told(caplog)]
     assert [word.split(";")[0].split(" after")[0] for word in words] == [
         "cannot write now (503): unavailable",
-        'has no bucket tegu (404); or it is an InfluxDB 1.x, then influxdb_api = "1": bucket "tegu" not found',
+        'has no bucket tegu (404), or is an InfluxDB 1.x that needs influxdb_api = "1": bucket "tegu" not found',
         "takes points again",
     ]
 

@@ -111,7 +111,7 @@ class Database:
         if status == 403:
             return f"does not allow writing to the {name} {self._bucket} (403)"
         if status == 404:
-            hint = '; or it is an InfluxDB 1.x, then influxdb_api = "1"' if self._api == "2" else ""
+            hint = ', or is an InfluxDB 1.x that needs influxdb_api = "1"' if self._api == "2" else ""
             return f"has no {name} {self._bucket} (404){hint}"
         if status == 429:
             return "asks for fewer writes (429)"
