@@ -93,15 +93,6 @@ def test_the_specification_would_notice_a_slip(right: str, wrong: str) -> None:
         by_the_specification(TEXT.replace(right, wrong, 1))
 
 
-def test_docker_compose_itself_reads_it(tmp_path: Path) -> None:
-    if shutil.which("docker-compose") is None:
-        pytest.skip("docker-compose is not installed")
-    shutil.copy(ROOT / "compose.yaml", tmp_path)
-    command = ["docker-compose", "config", "--quiet"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_every_image_is_pinned_to_one_version() -> None:
     for service in SERVICES.values():
         assert re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+", service["image"])

@@ -33,6 +33,7 @@ class Values:
     events: tuple[coordinator.Event, ...]
     counts: list[tuple[float | None, ...]]  # time, devices in each of STATES
     now_ns: int
+    late: bool  # nothing was written for a while: nobody knows how things are now
 
 
 def read(at: Reading, over: periods.Period) -> Values:
@@ -46,6 +47,7 @@ def read(at: Reading, over: periods.Period) -> Values:
         coordinator.events(at, LATELY),
         periods.means(at, "fleet", tuple(STATES), over),
         at.now_ns,
+        at.late,
     )
 
 
@@ -84,18 +86,19 @@ def _show_tiles(tiles: list[Tile], found: Values, over: periods.Period) -> None:
     if not devices:
         show_none(tiles, "no device has been heard of yet")
         return
+    fine = "" if found.late else "good"
     missing = [f"{number} {words.STATE_WORDS[state].lower()}" for state, number in states.items() if state != "ready"]
     all_there = found.fleet.heard == len(devices)
     there = f"All {len(devices):,}" if all_there else f"{found.fleet.heard:,} of {len(devices):,}"
-    tiles[0].show(there, ", ".join(missing) or "all of them take part", "good" if all_there else "watch")
+    tiles[0].show(there, ", ".join(missing) or "all of them take part", fine if all_there else "watch")
     visit, watch = found.fleet.count(2), found.fleet.count(1)
     more = f"{words.many(watch, 'device')} to keep an eye on" if watch else "nothing else to keep an eye on"
     tiles[1].show(
-        words.many(visit, "device") if visit else "None", more, "visit" if visit else "watch" if watch else "good"
+        words.many(visit, "device") if visit else "None", more, "visit" if visit else "watch" if watch else fine
     )
     trend, losses = found.trend, [row[1] for row in found.losses]
     told = f"error {words.number(trend.first)} → {words.number(trend.last)} {words.PERIOD_WORDS[over.word]}"
-    tone = {"worse": "watch", "improving": "good", "steady": "good"}.get(trend.words, "")
+    tone = {"worse": "watch", "improving": fine, "steady": fine}.get(trend.words, "")
     tiles[2].show(
         words.TREND_WORDS[trend.words],
         told if trend.words else "after six rounds there is something to say",
