@@ -119,6 +119,8 @@ class Shell:
             self._due_s = time.monotonic() + 1.0
             self._say("visit", "not readable", f"{str(error)[:1].upper()}{str(error)[1:]}.")
             return
+        if self._dot.is_deleted:  # the visitor has left while this was read
+            return
         now_s = time.monotonic()
         self._stamp, self._due_s, self._rest_s = stamp, now_s + WORDS_S, now_s + REST_TIMES * took_s
         if show is self._show:
