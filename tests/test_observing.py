@@ -392,3 +392,39 @@ def test_a_link_that_comes_and_goes_is_marked_once_in_ten_minutes() -> None:
         if point.measurement == "event"
     ]
     assert marks == [("watch", "a: link lost"), ("recovered", "a: nothing is the matter any more")]
+
+
+def test_a_device_that_starts_anew_counts_from_nothing() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    scene.telemetry(1, "a", energy_modelled=0, joules=1.0, sensor_failed=50)
+    scene.state(2, "a", boot=2)
+    point = only(scene.telemetry(3, "a", boot=2, energy_modelled=0, joules=3.0, sensor_failed=51), "energy")
+    assert point.fields["joules"] == 3.0
+
+
+def test_a_sensor_that_fails_is_noticed_and_one_that_failed_long_ago_is_not() -> None:
+    scene = Scene()
+    scene.state(0, "a")
+    for at in range(1, 20):
+        scene.telemetry(at, "a", sensor_failed=7)
+    assert scene.tick(20) and scene.observed.devices["a"].written[1] == 0
+    scene.telemetry(21, "a", sensor_failed=17)
+    assert scene.observed.devices["a"].written[1] == 2
+
+
+def test_the_quorum_is_reached_by_the_update_that_makes_it_not_by_the_first_or_the_last() -> None:
+    scene = Scene()
+    for name in ("a", "b", "c"):
+        scene.state(0, name)
+    scene.round(10, 1, 1, quorum=2)
+    for at, name in ((11, "a"), (13, "b"), (17, "c")):
+        scene.update(at, name, 100, "accepted", 1)
+    assert only(scene.round(20, 2, 2), "round").fields["quorum_s"] == pytest.approx(3.1)
+
+
+def test_an_older_version_that_is_said_again_is_not_the_newest() -> None:
+    scene = Scene()
+    scene.round(1, 5, 9)
+    scene.manifest(2, 8)  # whole versions are published now and then; deltas lead on from them
+    assert scene.observed.version == 9
