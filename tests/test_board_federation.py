@@ -251,8 +251,8 @@ def test_a_board_whose_power_was_cut_goes_on_as_its_next_life(folder: Path) -> N
     firmware = build_firmware(FIRMWARE / "manifest.py")
     image = make_image(files({"kind": "serial"}, rows), folder / "flash.img")
     with ExitStack() as stack:
-        federation = Federation(folder, stack, 8)
-        for life, updates in ((1, 3), (2, 6), (3, 8)):
+        federation = Federation(folder, stack, 12)
+        for life, updates in ((1, 3), (2, 6), (3, 12)):
             with EmulatedBoard(firmware, image) as board:
                 gateway = ["--port", board.uart1_url, "--broker-port", str(federation.broker.port)]
                 with process(folder, "edge_agents.gateway", *gateway):
