@@ -165,7 +165,7 @@ def test_passing_on_never_waits_for_a_monitor_that_hangs(recorder: Recorder, mon
 
 def test_a_coordinator_that_is_killed_takes_the_monitor_with_it_and_nothing_it_had_passed_on(store: Path) -> None:
     script = f"""
-import os, sys, time, signal
+import os, signal
 from coordinator.recording import Recorder, Watched
 from coordinator.settings import MonitorSettings
 from tegu import topics
@@ -174,9 +174,8 @@ r = Recorder(MonitorSettings(store={str(store)!r}), Watched("home", "m", 1, 1, 0
 r.heard("state", topics.device("home", "a", "state"), State(state="ready", boot=1, model="m").encode(), False)
 for n in range(500):
     r.heard("sense", topics.device("home", "a", "sense", "co2"), b'[{{"v":%d}}]' % n, False)
-while r._events:
-    time.sleep(0.01)
-time.sleep(0.2)
+r._stopping.set()
+r._thread.join(10)  # all of it is in the pipe
 print(r._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -151,7 +151,7 @@ def main() -> None:
         with Building(recorder, told.rate) as building:
             for pair in range(told.pairs):
                 building.resting = True
-                until(lambda: settled(database))
+                until(lambda: readings_in(database) == SENSES * building.groups)  # nothing is on its way any more
                 plain_us = handle(made, folder_of(name, f"plain{pair}"), None, told)
                 building.resting = False
                 before = count_of(database)
@@ -170,11 +170,9 @@ def main() -> None:
               f"{statistics.median(arrived):,.0f} points/s arrived; {recorder.lost} events had no room")  # fmt: skip
 
 
-def settled(database: RunningInflux) -> bool:
-    """Whether nothing arrives any more."""
-    before = count_of(database)
-    time.sleep(1.2)  # longer than the monitor waits for a batch to fill
-    return count_of(database) == before
+def readings_in(database: RunningInflux) -> int:
+    rows = database.rows('SELECT count("value") FROM "reading"', "tegu")
+    return int(rows[0]["count"]) if rows else 0
 
 
 def folder_of(name: str, word: str) -> Path:
