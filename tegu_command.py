@@ -9,6 +9,8 @@ from importlib.metadata import EntryPoint, entry_points, version
 
 EXTRA_OF_COMMAND = {
     "coordinator": "coordinator",
+    "deploy": "registry",
+    "registry": "registry",
     "demo": "demo",
     "broker": "demo",
     "experiment": "experiments",

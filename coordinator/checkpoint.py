@@ -40,7 +40,10 @@ INSERT INTO coordinator VALUES (1, 0);
 """
 ALGORITHM = """
 CREATE TABLE IF NOT EXISTS algorithm (model TEXT PRIMARY KEY, state BLOB NOT NULL, published BLOB) STRICT
-"""  # younger than the rest: a file without it gets it
+"""  # younger than the rest, as is the next: a file without it gets it
+ADMISSION = """
+CREATE TABLE IF NOT EXISTS admission (model TEXT PRIMARY KEY, round_num INTEGER NOT NULL, answer TEXT NOT NULL) STRICT
+"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Checkpoint:
             marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
             self._db.executescript(f"BEGIN; {SCHEMA} {marks} COMMIT;")
         self._db.execute(ALGORITHM)
+        self._db.execute(ADMISSION)
 
     def close(self) -> None:
         self._db.close()
@@ -199,6 +203,10 @@ class Checkpoint:
         blob = None if published is None else published.astype("<f4").tobytes()
         self._db.execute("INSERT OR REPLACE INTO algorithm VALUES (?, ?, ?)", (self._name, state, blob))
 
+    def save_admission(self, round_num: int, answer: str) -> None:
+        """For whom a round was opened, as coordinator.admission writes it."""
+        self._db.execute("INSERT OR REPLACE INTO admission VALUES (?, ?, ?)", (self._name, round_num, answer))
+
     def add_history(
         self, version: int, round_num: int, step: float, accepted: int, verdicts: str, opened_s: float, closed_s: float
     ) -> None:
@@ -209,6 +217,11 @@ class Checkpoint:
         )
 
     # --- reading ---
+
+    def admission(self) -> tuple[int, str] | None:
+        """(round_num, answer) of the last round that was opened for some devices only."""
+        row = self._db.execute("SELECT round_num, answer FROM admission WHERE model = ?", (self._name,)).fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
 
     def norms(self, since_version: int) -> list[float]:
         """The norms of the updates of that version and the later ones, at most KEPT_VERSIONS back."""

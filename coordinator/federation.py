@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from binascii import crc32
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from tegu.wire.messages import Ack, Manifest, Round, State
 from tegu.wire.update import decode_update, peek_key
 
 from . import sections
+from .admission import AGAIN_S, Admission, Admitted
 from .aggregate import Weights, aggregate, limit_of, norm, outer_step, scheduled
 from .algorithms import algorithm_of
 from .checkpoint import Checkpoint
@@ -46,6 +47,7 @@ class Federation:
         now_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
         checkpoint: Checkpoint | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.settings = settings
         self.now_s = now_s  # for deadlines: a corrected clock must not move them
@@ -54,6 +56,9 @@ class Federation:
         longest = self._manifest(0xFFFFFFFF, "f" * 64, 0xFFFFFFFF, 0.12345678901234567, True, WHOLE_EVERY)
         longest.encode()  # too long a spec is told now, not in the middle of a round
         self.checkpoint = checkpoint or Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
+        self._admission = admission
+        self._admitted = self._kept_admission()
+        self._ask_at_s = 0.0  # whether somebody is selected now
         self._algorithm = algorithm_of(settings.rounds.algorithm, settings.rounds.server)
         kept = self.checkpoint.load()
         if kept is None:
@@ -77,7 +82,7 @@ class Federation:
                 settings.rounds, kept.version, kept.closed, kept.round_num, kept.turn, kept.last, kept.boots
             )
             if kept.is_open and not self.rounds.finished:
-                self.rounds.reopen(now_s())
+                self.rounds.reopen(now_s(), self._admitted.devices if self._admitted is not None else None)
         self.epoch = self.checkpoint.next_epoch()
         self._said = -1
         self._whole_version = 0  # the last one that was published whole, with a manifest
@@ -138,10 +143,26 @@ class Federation:
         self.rounds.device(device, state.state, state.boot)
         if state.boot > known:
             self.checkpoint.set_boot(device, state.boot)
-        if state.state != "ready" or state.boot >= known:
+        if state.state != "ready":
             return []
+        if state.boot >= known:
+            return self._outside([device])
+        return [self._ack(device, Ack(result="stale", version=self.rounds.version, least_boot=known))]
+
+    def _ack(self, device: str, ack: Ack) -> tuple[str, bytes, bool]:
         topic = topics.device(self.settings.link.site, device, "ack", self.settings.model.name)
-        return [(topic, Ack(result="stale", version=self.rounds.version, least_boot=known).encode(), False)]
+        return topic, ack.encode(), False
+
+    def _outside(self, devices: Iterable[str]) -> Outgoing:
+        """Tell those for whom the open round is not, before they learn for nothing."""
+        opened, admitted = self.rounds.open, self._admitted
+        if opened is None or opened.admitted is None or admitted is None:
+            return []
+        outside = sorted(set(devices) - opened.admitted)
+        return [
+            self._ack(device, Ack(result="outside", version=opened.version, why=admitted.why(device)))
+            for device in outside
+        ]
 
     def _update(self, device: str, payload: bytes) -> bytes:
         """The ack of an update's bytes."""
@@ -162,12 +183,21 @@ class Federation:
         if verdict == "accepted":
             self.checkpoint.add_update((device, *update.key()), length, payload)
         log.debug("update of %s for version %d: %s", device, update.version, verdict)
+        opened, why = self.rounds.open, ""
+        if (
+            verdict == "limited"
+            and opened is not None
+            and opened.admitted is not None
+            and device not in opened.admitted
+        ):
+            why = self._admitted.why(device) if self._admitted is not None else ""
         return Ack(
             result=verdict,
             boot=update.boot,
             sequence=update.sequence,
             version=self.rounds.version,
             least_boot=self.rounds.boots.get(device, 0),
+            why=why,
         ).encode()
 
     # --- time ---
@@ -181,13 +211,41 @@ class Federation:
                 log.warning(
                     "round %d got no update; %d devices are ready", self.rounds.round_num, len(self.rounds.ready)
                 )
-            self.rounds.start(self.now_s())
-            self._save()
-            return self.retained_round()
+            return self._open()
         if due == "close":
             self._close()
             return self._news()
         return []
+
+    def _open(self) -> Outgoing:
+        """The next round, for those whom the registry selects, if it is asked. Nobody: later."""
+        admitted = None
+        if self._admission is not None:
+            if self.now_s() < self._ask_at_s:
+                return []
+            answer = self._admission.ask(self.rounds.round_num + 1, sorted(self.rounds.ready))
+            self._admitted = answer or self._admitted
+            if self._admitted is None or not self._admitted.devices:
+                log.warning("no round opens: %s", "the registry selects no device" if answer else "no registry answers")
+                self._ask_at_s = self.now_s() + AGAIN_S
+                return []
+            admitted = self._admitted.devices
+        opened = self.rounds.start(self.now_s(), "", admitted)
+        self.checkpoint.begin()
+        if self._admitted is not None and admitted is not None:
+            self.checkpoint.save_admission(opened.round_num, self._admitted.to_json())
+        self._save_rows()
+        self.checkpoint.commit()
+        return self.retained_round() + self._outside(self.rounds.ready)
+
+    def _kept_admission(self) -> Admitted | None:
+        """For whom the last round was opened."""
+        kept = self.checkpoint.admission() if self._admission is not None else None
+        try:
+            return Admitted.from_json(kept[1]) if kept is not None else None
+        except ValueError as error:
+            log.error("the checkpoint's answer set is dropped: %s", error)
+            return None
 
     def _say_waiting(self) -> None:
         ready, wanted = len(self.rounds.ready), self.settings.rounds.first_wait
@@ -220,7 +278,7 @@ class Federation:
             log.warning("round %d closed at its deadline: %d of %d updates", round_num, heard, rounds.open.quorum)
         verdicts = json.dumps(rounds.counts, sort_keys=True)
         rounds.close()
-        if not rounds.finished and (rounds.ready or not rules.serial):
+        if not rounds.finished and (rounds.ready or not rules.serial) and self._admission is None:
             rounds.start(self.now_s())
         self.initialization, self.algorithm_state = after, state
         delta = self._next_published()
@@ -256,7 +314,21 @@ class Federation:
         gone = () if self._cleared else range(max(1, version - 2 * WHOLE_EVERY), version + 1)
         cleared = [self._delta(old, b"") for old in gone if old not in self._deltas]  # of an earlier life
         self._cleared = True
-        return [*cleared, *(self._delta(*kept) for kept in self._deltas.items()), *self._whole, *self.retained_round()]
+        deltas = [self._delta(*kept) for kept in self._deltas.items()]
+        return [
+            *cleared,
+            *deltas,
+            *self._whole,
+            *self._about(),
+            *self.retained_round(),
+            *self._outside(self.rounds.ready),
+        ]
+
+    def _about(self) -> Outgoing:
+        """What people and the registry should know of the model, if the settings say anything."""
+        told = self.settings.about.told()
+        topic = topics.model(self.settings.link.site, self.settings.model.name, "about")
+        return [(topic, json.dumps(told).encode(), True)] if told else []
 
     def _news(self) -> Outgoing:
         """What a closed round has changed: the delta, the whole version if it is time for one, the round."""

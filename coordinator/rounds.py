@@ -7,11 +7,12 @@ A round is open for one version of the initialization. Every update gets one ver
                each device is enough to know: a device sends nothing new before it has the ack of what it sent
     late       made from the version before: its round closed without it
     stale      made from another version. (An earlier life of the device is no reason: a board keeps its update in flash)
-    limited    the device was already heard in this round, was not invited, or no round is open
+    limited    the device was already heard in this round, was not invited or not admitted, or no round is open
     (invalid   is given where the bytes are decoded: it never gets here)
 
 A round closes when `quorum` updates are in (not before interval_s is over), or at its deadline if there is at least one; a deadline with none extends it
-under the next round number. In a serial round (TinyReptile) one device is invited, in turn by id among those that are
+under the next round number. A round may be for some devices only (`admitted`, see coordinator.admission): it closes when all of those are heard, if
+they are fewer than the quorum. In a serial round (TinyReptile) one device is invited, in turn by id among those that are
 ready; at the deadline the turn passes on.
 """
 
@@ -34,6 +35,7 @@ class OpenRound:
     closes_s: float
     quorum: int
     invited: str  # a device id, or empty for all
+    admitted: frozenset[str] | None = None  # those for which it was opened; None: all
 
 
 @dataclass
@@ -105,19 +107,22 @@ class Rounds:
 
     # --- transitions ---
 
-    def start(self, now_s: float, invited: str = "") -> OpenRound:
+    def start(self, now_s: float, invited: str = "", admitted: frozenset[str] | None = None) -> OpenRound:
         """Open the next round (or the same version again under the next number)."""
         self.round_num += 1
         if self.rules.serial and not invited:
-            invited = self._next_turn()
+            invited = self._next_turn(admitted)
         quorum = 1 if self.rules.serial else self.rules.quorum
-        self.open = OpenRound(self.round_num, self.version, now_s, now_s + self.rules.deadline_s, quorum, invited)
+        if admitted is not None:
+            quorum = max(1, min(quorum, len(admitted)))
+        closes_s = now_s + self.rules.deadline_s
+        self.open = OpenRound(self.round_num, self.version, now_s, closes_s, quorum, invited, admitted)
         return self.open
 
-    def reopen(self, now_s: float) -> OpenRound:
+    def reopen(self, now_s: float, admitted: frozenset[str] | None = None) -> OpenRound:
         """After a restart: the round that was open goes on, with a whole deadline ahead of it."""
         self.round_num -= 1
-        return self.start(now_s, self.turn if self.rules.serial else "")
+        return self.start(now_s, self.turn if self.rules.serial else "", admitted)
 
     def close(self) -> None:
         """Close the open round and go to the next version."""
@@ -139,10 +144,12 @@ class Rounds:
             return "limited"
         if self.open.invited and device != self.open.invited:
             return "limited"
+        if self.open.admitted is not None and device not in self.open.admitted:
+            return "limited"
         return "accepted"
 
-    def _next_turn(self) -> str:
-        names = sorted(self.ready)
+    def _next_turn(self, admitted: frozenset[str] | None) -> str:
+        names = sorted(self.ready if admitted is None else self.ready & admitted)
         later = [name for name in names if name > self.turn]
         self.turn = (later or names or [self.turn])[0]
         return self.turn

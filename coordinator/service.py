@@ -26,6 +26,7 @@ from broker_config.link import client
 from tegu import topics
 from tegu.wire.messages import State
 
+from .admission import Admission
 from .federation import Federation, Outgoing
 from .homeassistant import Discovery
 from .recording import Recorder, Watched
@@ -44,7 +45,10 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         if not settings.model.online:
             raise ValueError("passes, batch, proximal and query are for simulated devices: real ones learn online")
-        self.federation = Federation(settings)
+        admission = None
+        if settings.registry.address:
+            admission = Admission(settings.registry, settings.link.site, settings.model.name)
+        self.federation = Federation(settings, admission=admission)
         self._link = settings.link
         self._model_name = settings.model.name
         self.dropped = 0  # messages for which there was no room: their devices send them again

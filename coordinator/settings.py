@@ -1,6 +1,6 @@
 """What the coordinator is told, parsed once into frozen objects.
 
-A settings file is TOML with the sections [coordinator], [model], [rounds] and [monitor]; `tegu coordinator --example` prints a whole
+A settings file is TOML with the sections [coordinator], [model], [rounds], [monitor], [registry] and [about]; `tegu coordinator --example` prints a whole
 one. A setting that is left out has the default that stands below.
 """
 
@@ -15,6 +15,7 @@ from tegu.topics import check_id
 from tegu.wire import CODECS
 
 from .algorithms import ALGORITHMS
+from .semantics.about import About, checked
 
 AlgorithmName = Literal[
     "tinyreptile", "tinymetafed", "reptile", "fedavg", "fedsgd", "fedprox", "fomaml", "fedavgm", "fedadam"
@@ -28,8 +29,10 @@ Initial = Literal["glorot", "fan-in"]
 InfluxdbApi = Literal["1", "2"]
 T = TypeVar("T")
 WORDS = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
-SECTIONS = ("coordinator", "model", "rounds", "monitor")
+SECTIONS = ("coordinator", "model", "rounds", "monitor", "registry", "about")
 LONGEST_DEADLINE_S = 30 * 24 * 3600.0
+ABOUT_BYTES = 4096
+ABOUT_LISTS = ("sensors", "derived_from")  # separated by commas in a settings file
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -203,11 +206,53 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True)
+class RegistrySettings:
+    """Which devices a round is opened for. Without an address: for all."""
+
+    address: str = ""  # of `tegu registry serve`, like http://127.0.0.1:8480; empty: none
+    where: str = ""  # condition on devices, like room type = office, has CO2; or a SPARQL query that gives ?device
+    token_file: str = ""  # file with the registry's token
+
+    def __post_init__(self) -> None:
+        http = self.address.startswith(("http://", "https://"))
+        _require(not self.address or http, "address must be http(s)://...")
+        _require(bool(self.address) or not self.where, "where needs the address of a registry")
+
+
+@dataclass(frozen=True)
+class AboutSettings:
+    """What the registry and people should know of the model (coordinator.semantics.about); published beside it if there is anything."""
+
+    name: str = ""
+    description: str = ""
+    input: str = ""  # what it is, in words
+    output: str = ""
+    sensors: str = ""  # channels that the inputs come from, like co2, temperature, humidity
+    category: str = ""  # classification, regression, ...
+    data: str = ""  # that it was trained on before: a name or an address
+    licence: str = ""
+    creator: str = ""
+    derived_from: str = ""  # models of this site, or IRIs
+
+    def __post_init__(self) -> None:
+        About(**{"name": "-", **checked(self.told())})
+        _require(len(json.dumps(self.told())) <= ABOUT_BYTES, f"all together may have {ABOUT_BYTES} bytes")
+
+    def told(self) -> dict[str, Any]:
+        """As it is published: what there is."""
+        texts = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
+        lists = {name: [word.strip() for word in texts[name].split(",")] for name in ABOUT_LISTS if name in texts}
+        return texts | lists
+
+
+@dataclass(frozen=True)
 class Settings:
     link: LinkSettings
     model: ModelSettings
     rounds: RoundSettings
     monitor: MonitorSettings = MonitorSettings(store="")  # for those who make them in code; a file has its defaults
+    registry: RegistrySettings = RegistrySettings()
+    about: AboutSettings = AboutSettings()
 
 
 def load(path: Path) -> Settings:
@@ -230,6 +275,11 @@ def example() -> Settings:
         ),
         RoundSettings(deadline_s=600.0, interval_s=60.0, outer_step_size=0.3),
         MonitorSettings(),
+        about=AboutSettings(
+            name="Room presence",
+            description="Whether someone is in the room, from its air.",
+            sensors="co2, temperature, humidity",
+        ),
     )
 
 
@@ -241,6 +291,8 @@ def to_toml(settings: Settings) -> str:
         ("model", settings.model),
         ("rounds", settings.rounds),
         ("monitor", settings.monitor),
+        ("registry", settings.registry),
+        ("about", settings.about),
     ):
         lines.append(f"[{title}]")
         for field in fields(section):
@@ -258,6 +310,8 @@ def parse(tables: dict[str, Any], where: str) -> Settings:
         _section(ModelSettings, tables.get("model", {}), f"{where} [model]"),
         _section(RoundSettings, tables.get("rounds", {}), f"{where} [rounds]"),
         _section(MonitorSettings, tables.get("monitor", {}), f"{where} [monitor]"),
+        _section(RegistrySettings, tables.get("registry", {}), f"{where} [registry]"),
+        _section(AboutSettings, tables.get("about", {}), f"{where} [about]"),
     )
 
 

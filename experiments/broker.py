@@ -156,7 +156,7 @@ def start(folder: Path, users: Mapping[str, str], prefer: str | None = None, por
     """Start a broker that lets in `users` (name to password) and keeps its files in `folder`, made if missing.
 
     prefer: "mosquitto" or "embedded"; None: mosquitto if installed, else embedded. port 0: a free one.
-    The acl gives rights to coordinator, join, labels and observer; any other name is a device's id.
+    The acl gives rights to coordinator, registry, join, labels and observer; any other name is a device's id.
     ValueError, FileNotFoundError: see `prepare`. OSError: it did not start, with its log.
     """
     probe = (f"probe-{secrets.token_hex(4)}", secrets.token_hex(16))

@@ -23,7 +23,7 @@ from tegu.wire.messages import State
 from tests.parts import needs
 from tests.peer import DEADLINE_S, MQTT5, MQTT311, Message, Peer
 
-NAMES = ("coordinator", "homeassistant", "join", "labels", "observer", "room-1", "room-2")
+NAMES = ("coordinator", "homeassistant", "join", "labels", "observer", "registry", "room-1", "room-2")
 USERS = {name: name for name in NAMES}
 KINDS = ("mosquitto", "embedded")
 
@@ -39,11 +39,12 @@ def model(kind: str) -> str:
 STATE = topics.coordinator_state("here")
 CHUNK = topics.chunk("here", "presence", 7, 0)
 MODELS = {model("manifest"), model("round"), model("init"), CHUNK}
+ABOUT = model("about")
 HAS_A_WHAT = {"update": "presence", "ack": "presence", "sense": "co2"}
 DEVICE_KINDS = ("state", "thing", "update", "ack", "telemetry", "sense", "label", "desired", "reported")
 DEVICES = {device(name, kind, HAS_A_WHAT.get(kind, "")) for name in NAMES for kind in DEVICE_KINDS}
 JOINS = {topics.join("here", name) for name in NAMES}
-ALL_TOPICS = {STATE} | MODELS | DEVICES | JOINS
+ALL_TOPICS = {STATE, ABOUT} | MODELS | DEVICES | JOINS
 
 # The rights in words, worked by hand from the table of topics in the design.
 WRITES = {
@@ -52,6 +53,10 @@ WRITES = {
     "join": JOINS,
     "labels": {device(name, "label") for name in NAMES if name != "labels"},
     "observer": set(),
+    "registry": {
+        *(device(name, "ack", "presence") for name in NAMES if name != "registry"),
+        *(device(name, "desired") for name in NAMES if name != "registry"),
+    },
     "room-1": {
         device("room-1", "state"),
         device("room-1", "thing"),
@@ -67,6 +72,7 @@ READS = {
     "join": set(),
     "labels": set(),
     "observer": {topic for topic in ALL_TOPICS if "/device/observer/" not in topic},
+    "registry": {topic for topic in ALL_TOPICS if "/device/registry/" not in topic},
     "room-1": {
         STATE,
         *MODELS,

@@ -19,7 +19,7 @@ from ..registry import Registry
 from .terms import KINDS, short, term
 
 FIELDS = {  # word -> (pattern that binds ?value, whether it is a number)
-    "device": ('BIND(REPLACE(STR(?device), "^.*:", "") AS ?value)', False),
+    "device": ('?device a tegu:Device BIND(REPLACE(STR(?device), "^.*:", "") AS ?value)', False),
     "title": ("?device schema:name ?value", False),
     "room": ('?device tegu:room ?room . BIND(REPLACE(STR(?room), "^.*:", "") AS ?value)', False),
     "room type": ("?device tegu:room/tegu:roomType ?value", False),

@@ -1,7 +1,7 @@
 """Every MQTT topic of Tegu, built and parsed here and nowhere else. The table is section 4 of the design.
 
     tegu/1/{site}/coordinator/state               retained
-    tegu/1/{site}/model/{model}/{kind}            retained: manifest, round, init, chunk/{version}/{i}, delta/{version}
+    tegu/1/{site}/model/{model}/{kind}            retained: manifest, round, init, about, chunk/{version}/{i}, delta/{version}
     tegu/1/{site}/device/{device}/{kind}          state, thing, desired, reported (retained); telemetry, label
     tegu/1/{site}/device/{device}/{kind}/{what}   update/{model}, ack/{model}, sense/{channel}
     tegu/1/{site}/join/{device}
@@ -36,7 +36,7 @@ def coordinator_state(site: str) -> str:
 
 
 def model(site: str, model_name: str, kind: str) -> str:
-    """kind: manifest, round or init."""
+    """kind: manifest, round, init or about."""
     return PREFIX + _id(site, "site") + "/model/" + _id(model_name, "model") + "/" + kind
 
 

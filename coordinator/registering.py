@@ -1,0 +1,309 @@
+"""What passes on the broker, as changes of the graph: a device that announces itself enters it, a model that is published too.
+
+    device/{d}/thing                what it is: a Thing Description, or a board's 512 bytes, expanded
+    device/{d}/state, telemetry     how it is now: state, version in hand, battery, free heap
+    device/{d}/reported             which model it was moved to
+    device/{d}/ack/{m}              of the coordinator: who took part in a round
+    model/{m}/manifest, about       what it is and needs
+    model/{m}/round                 a round, and so where a version comes from
+
+No MQTT here: messages in, messages out. A bad message is counted and dropped; a bad announcement puts its device in quarantine
+and is answered by an ack that says what is wrong.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pyoxigraph import Literal, NamedNode, Triple
+
+from tegu import topics
+from tegu.wire import WireError
+from tegu.wire.messages import Ack, Manifest, Reported, Round, State, decode_numbers
+
+from .documents import Things
+from .registry import Registry
+from .semantics import models, terms, things
+from .semantics.about import checked
+from .semantics.terms import LIVE, term
+
+log = logging.getLogger("tegu.registry")
+Message = tuple[str, bytes, bool]  # topic, payload, whether it is a retained one of before
+Outgoing = list[tuple[str, bytes, bool]]  # topic, payload, retain
+Facts = list[tuple[NamedNode, NamedNode, NamedNode | Literal | None]]
+ABOUT_BYTES = 4096
+WHY_LETTERS = 140  # of an ack, which has 256 bytes
+PARTS = 16  # a number that moved by less than one such part of itself is not written anew
+KEPT_ROUNDS = 1000  # of each model, with the devices that took part
+HEARD_S = 60.0  # from one note that a device was heard to the next
+NUMBERS = {"battery_percent": "tegu:batteryPercent", "free_heap_bytes": "tegu:heapBytes"}
+
+
+@dataclass
+class Model:
+    """What was heard of a model."""
+
+    manifest: Manifest | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    round: Round | None = None
+    rounds: list[int] = field(default_factory=list)
+
+
+class Registering:
+    """The messages of one site. now_s: seconds since 1970."""
+
+    def __init__(self, registry: Registry, documents: Things, now_s: Callable[[], float]) -> None:
+        self.registry = registry
+        self.documents = documents
+        self.site = registry.site
+        self.bad = 0
+        self._now_s = now_s
+        self._models: dict[str, Model] = {}
+        self._numbers: dict[tuple[str, str], float] = {}  # as written: device, name
+        self._heard_s: dict[str, float] = {}
+        self._quarantined = {
+            row["device"] for row in registry.select("SELECT ?device { ?device tegu:quarantined ?why }")
+        }
+
+    def heard(self, messages: Iterable[Message]) -> Outgoing:
+        """Take these messages. What is returned may be published: what it answers is in the graph."""
+        out: Outgoing = []
+        announced: dict[str, dict[str, Any]] = {}  # by device, the last one
+        old: set[str] = set()
+        facts: Facts = []
+        for topic, payload, retained in messages:
+            words = topics.parse(topic)
+            if words is None or words[0] != self.site:
+                continue
+            _, owner, name, kind, rest = words
+            try:
+                topics.check_id(name, owner)
+                if owner == "device" and kind == "thing":
+                    found = self._expand(name, payload, out, facts)
+                    if found is not None:
+                        announced[name] = found
+                        old.discard(name)
+                        if retained:
+                            old.add(name)
+                elif owner == "device":
+                    facts += self._device(name, kind, rest, payload)
+                elif owner == "model":
+                    facts += self._model(name, kind, payload)
+            except (WireError, ValueError) as error:
+                self.bad += 1
+                log.warning("a message on %.80s is dropped: %s", topic, error)
+        for retained in (True, False):
+            documents = [document for name, document in announced.items() if (name in old) == retained]
+            if documents:
+                self.documents.announce(documents, retained)
+        if facts:
+            self.registry.set_facts(LIVE, facts)
+        return out
+
+    # --- devices ---
+
+    def _expand(self, device: str, payload: bytes, out: Outgoing, facts: Facts) -> dict[str, Any] | None:
+        """The Thing Description that a device announces, None if it is in quarantine or there is none."""
+        if not payload:
+            return None
+        iri = terms.device(self.site, device)
+        try:
+            document = things.expand(self.site, device, payload)
+            faults = things.check(document)
+            why = f"{faults[0].path}: {faults[0].message}" if faults else ""
+        except ValueError as error:
+            document, why = {}, str(error)
+        if not why:
+            if iri.value in self._quarantined:
+                self._quarantined.discard(iri.value)
+                facts.append((iri, term("tegu:quarantined"), None))
+            return document
+        log.warning("%s is in quarantine: %s", device, why)
+        self.bad += 1
+        self._quarantined.add(iri.value)
+        facts += [(iri, term("rdf:type"), term("tegu:Device")), (iri, term("tegu:quarantined"), Literal(why))]
+        model = _model_of(payload) or "thing"
+        text = f"thing: {why}".encode("ascii", "replace").decode()[:WHY_LETTERS]
+        ack = Ack(result="invalid", version=0, why=text)
+        out.append((topics.device(self.site, device, "ack", model), ack.encode(), False))
+        return None
+
+    def _device(self, device: str, kind: str, rest: str, payload: bytes) -> Facts:
+        if not payload:
+            return []
+        iri = terms.device(self.site, device)
+        if kind == "state":
+            return self._state(iri, State.decode(payload))
+        if kind == "telemetry":
+            return self._telemetry(iri, decode_numbers(payload))
+        if kind == "reported":
+            model = Reported.decode(payload).model
+            return [(iri, term("tegu:runs"), terms.model(self.site, model) if model else None)]
+        if kind == "ack":
+            self._ack(iri, topics.check_id(rest, "model"), Ack.decode(payload))
+        return []
+
+    def _state(self, iri: NamedNode, told: State) -> Facts:
+        boots = self.registry.facts(iri, term("tegu:boot"), LIVE)
+        if boots and told.boot < boots[0]:
+            return []  # a will of an earlier life
+        model = terms.model(self.site, told.model) if told.model else None
+        in_hand = terms.version(self.site, told.model, told.version) if told.model and told.version else None
+        facts: Facts = [
+            (iri, term("tegu:state"), Literal(told.state)),
+            (iri, term("tegu:boot"), Literal(told.boot)),
+            (iri, term("tegu:takesPart"), model),
+            (iri, term("tegu:inHand"), in_hand),
+            (iri, term("tegu:heardAt"), self._now()),
+        ]
+        if in_hand is not None:
+            facts += self._version_facts(told.model, told.version)
+        return facts
+
+    def _version_facts(self, model: str, number: int) -> Facts:
+        version = terms.version(self.site, model, number)
+        return [
+            (version, term("rdf:type"), term("tegu:Version")),
+            (version, term("tegu:versionOf"), terms.model(self.site, model)),
+            (version, term("tegu:versionNumber"), Literal(number)),
+        ]
+
+    def _telemetry(self, iri: NamedNode, numbers: dict[str, float]) -> Facts:
+        facts: Facts = []
+        for name, predicate in NUMBERS.items():
+            value = numbers.get(name)
+            known = self._numbers.get((iri.value, name))
+            if value is not None and (known is None or abs(value - known) > abs(known) / PARTS):
+                self._numbers[iri.value, name] = value
+                facts.append((iri, term(predicate), Literal(value)))
+        now_s = self._now_s()
+        if not 0 <= now_s - self._heard_s.get(iri.value, -HEARD_S) < HEARD_S:
+            self._heard_s[iri.value] = now_s
+            facts.append((iri, term("tegu:heardAt"), self._now()))
+        return facts
+
+    # --- models and rounds ---
+
+    def _model(self, name: str, kind: str, payload: bytes) -> Facts:
+        known = self._models.setdefault(name, Model())
+        if kind == "manifest" and payload:
+            manifest: Manifest = Manifest.decode(payload)
+            new = known.manifest is None or known.manifest.hash != manifest.hash or known.manifest.spec != manifest.spec
+            known.manifest = manifest
+            if new:
+                self._describe(name, known)
+            return [*self._version_facts(name, manifest.version), *self._manifest_facts(name, manifest)]
+        if kind == "about":
+            about = json.loads(payload) if 0 < len(payload) <= ABOUT_BYTES else {}
+            if isinstance(about, dict) and about != known.about:
+                known.about = about
+                self._describe(name, known)
+        if kind == "round":
+            self._round(name, known, Round.decode(payload) if payload else None)
+        return []
+
+    def _describe(self, name: str, known: Model) -> None:
+        """The model's graph anew."""
+        if known.manifest is None:
+            return
+        iri = terms.model(self.site, name)
+        created, told = not self.registry.has(iri), known.manifest
+        description = models.describe_spec(
+            **{"name": name, **checked(known.about)},
+            spec=told.spec,
+            top_p=told.top_p,
+            codec=told.codec,
+            residual=bool(told.residual),
+            training_ram_bytes=told.heap_bytes,
+        )
+        self.registry.replace_graph(iri, models.triples(description, iri, self.site))
+        self.registry.tell("model_created" if created else "model_updated", iri.value)
+
+    def _manifest_facts(self, name: str, manifest: Manifest) -> Facts:
+        model = terms.model(self.site, name)
+        version = terms.version(self.site, name, manifest.version)
+        return [
+            (model, term("tegu:currentVersion"), version),
+            (version, term("tegu:sha256"), Literal(manifest.sha256)),
+            (version, term("tegu:shapeHash"), Literal(manifest.hash)),
+        ]
+
+    def _round(self, name: str, known: Model, opened: Round | None) -> None:
+        before, known.round = known.round, opened
+        if before is not None and (opened is None or opened.round_num != before.round_num):
+            self._end(name, before, opened)
+        if opened is None or (before is not None and opened.round_num == before.round_num):
+            return
+        iri = terms.round_(self.site, name, opened.round_num)
+        if self.registry.facts(iri, term("tegu:roundNumber")):
+            return  # it goes on after a restart
+        version = terms.version(self.site, name, opened.version)
+        began = datetime.fromtimestamp(opened.opens_s, UTC)
+        self.registry.add(
+            iri,
+            [
+                Triple(iri, term("rdf:type"), term("tegu:Round")),
+                Triple(iri, term("rdf:type"), term("prov:Activity")),
+                Triple(iri, term("tegu:roundNumber"), Literal(opened.round_num)),
+                Triple(iri, term("prov:used"), version),
+                Triple(iri, term("prov:startedAtTime"), _moment(began)),
+            ],
+        )
+        self.registry.set_facts(
+            LIVE,
+            [
+                *self._version_facts(name, opened.version),
+                (terms.model(self.site, name), term("tegu:currentVersion"), version),
+            ],
+        )
+        self._forget_rounds(name, known, opened.round_num)
+
+    def _end(self, name: str, before: Round, opened: Round | None) -> None:
+        """A round is over. If the next one is of another version, this is where that comes from."""
+        iri = terms.round_(self.site, name, before.round_num)
+        self.registry.add(iri, [Triple(iri, term("prov:endedAtTime"), self._now())])
+        manifest = self._models[name].manifest
+        number = opened.version if opened is not None else manifest.version if manifest is not None else 0
+        if number <= before.version:
+            return
+        version = terms.version(self.site, name, number)
+        self.registry.add(
+            version,
+            [
+                Triple(version, term("rdf:type"), term("prov:Entity")),
+                Triple(version, term("prov:wasGeneratedBy"), iri),
+                Triple(version, term("prov:wasDerivedFrom"), terms.version(self.site, name, before.version)),
+            ],
+        )
+
+    def _ack(self, device: NamedNode, name: str, ack: Ack) -> None:
+        """An update counts: its device took part in the open round."""
+        known = self._models.get(name)
+        if ack.result != "accepted" or known is None or known.round is None or ack.version != known.round.version:
+            return
+        iri = terms.round_(self.site, name, known.round.round_num)
+        self.registry.add(iri, [Triple(iri, term("prov:wasAssociatedWith"), device)])
+
+    def _forget_rounds(self, name: str, known: Model, round_num: int) -> None:
+        known.rounds.append(round_num)
+        if len(known.rounds) > KEPT_ROUNDS:
+            self.registry.remove_graph(terms.round_(self.site, name, known.rounds.pop(0)))
+
+    def _now(self) -> Literal:
+        return _moment(datetime.fromtimestamp(self._now_s(), UTC))
+
+
+def _moment(when: datetime) -> Literal:
+    return Literal(when.strftime("%Y-%m-%dT%H:%M:%SZ"), datatype=term("xsd:dateTime"))
+
+
+def _model_of(payload: bytes) -> str:
+    """The model that an announcement names, if that can be read."""
+    try:
+        name = json.loads(payload)["model"]
+        return topics.check_id(name, "model")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""

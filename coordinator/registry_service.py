@@ -1,0 +1,138 @@
+"""The registry as a process: the graph, MQTT in, HTTP out. `tegu registry serve`.
+
+One thread (paho's) receives and only queues. Another takes what has come, many messages at a time, changes the graph, and only
+then acks to the broker: what is acked is in the graph. HTTP has a thread of its own (coordinator.directory). The session at the
+broker is kept, so that rounds that pass while this process is away are not lost; what a device is, is retained anyway.
+"""
+
+import json
+import logging
+import os
+import queue
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from broker_config.link import client
+from tegu import topics
+from tegu.topics import ANY
+
+from .directory import Directory, DirectorySettings
+from .documents import Things
+from .registering import Outgoing, Registering
+from .registry import Registry
+
+log = logging.getLogger("tegu.registry")
+BATCH = 256  # messages that share a change of the graph
+QUEUED = 16384
+TICK_S = 0.25
+ADDRESS_FILE = "service.json"  # in the registry's folder: where the service is
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """Where the broker is, where the graph is kept, and where HTTP is served."""
+
+    folder: Path
+    site: str = "home"
+    host: str = "127.0.0.1"
+    port: int = 1883
+    user: str = "registry"
+    password: str = ""
+    ca: str = ""
+    http_host: str = "127.0.0.1"
+    http_port: int = 8480
+    token: str = ""  # without it HTTP only reads
+
+
+class RegistryService:
+    """The link between a Registry, a broker and HTTP. OSError: the folder or the address cannot be had."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self.registry = Registry(settings.folder, settings.site)
+        self.things = Things(self.registry, lambda: datetime.now(UTC))
+        self._registering = Registering(self.registry, self.things, time.time)
+        self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
+        self._stopping = False
+        self._client = client(settings.user, settings.password, settings.ca, clean_session=False, manual_ack=True)
+        self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_message = self._on_message
+        told = DirectorySettings(host=settings.http_host, port=settings.http_port, token=settings.token)
+        self.directory = Directory(self.registry, self.things, told)
+
+    def stop(self, *_: object) -> None:
+        """Finish the batch in hand and leave."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Serve until stop(). A broker that cannot be reached yet, or any more, is tried again."""
+        settings = self._settings
+        self.directory.start()
+        address = settings.folder / ADDRESS_FILE
+        address.write_text(json.dumps({"url": self.directory.url, "pid": os.getpid()}))
+        log.info("the registry of %s is at %s", settings.site, self.directory.url)
+        self._client.connect_async(settings.host, settings.port, keepalive=30)
+        self._client.loop_start()
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            address.unlink(missing_ok=True)
+            self._client.disconnect()
+            self._client.loop_stop()
+            self.directory.stop()
+            self.registry.close()
+
+    def _turn(self) -> None:
+        messages = self._take()
+        if messages:
+            out = self._registering.heard([(m.topic, bytes(m.payload), m.retain) for m in messages])
+            for message in messages:
+                self._client.ack(message.mid, message.qos)
+            self._publish(out)
+
+    def _take(self) -> list[mqtt.MQTTMessage]:
+        try:
+            messages = [self._incoming.get(timeout=TICK_S)]
+        except queue.Empty:
+            return []
+        while len(messages) < BATCH and not self._incoming.empty():
+            messages.append(self._incoming.get())
+        return messages
+
+    def _publish(self, out: Outgoing) -> None:
+        for topic, payload, retain in out:
+            self._client.publish(topic, payload, 1, retain)
+
+    # --- on paho's thread ---
+
+    def _on_connect(
+        self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, reason: ReasonCode, ___: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            log.error("the broker refuses %s: %s (user name, password?)", self._settings.user, reason)
+            return
+        site = self._settings.site
+        wanted = [topics.device(site, ANY, kind) for kind in ("thing", "state", "reported")]
+        wanted += [topics.model(site, ANY, kind) for kind in ("manifest", "about", "round")]
+        wanted.append(topics.device(site, ANY, "ack", ANY))
+        client.subscribe([*((topic, 1) for topic in wanted), (topics.device(site, ANY, "telemetry"), 0)])
+
+    def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
+        log.warning("no broker at %s:%d yet; trying again", self._settings.host, self._settings.port)
+
+    def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
+        if message.qos:
+            self._incoming.put(message)  # the broker waits
+            return
+        try:
+            self._incoming.put_nowait(message)
+        except queue.Full:
+            log.debug("a telemetry is dropped: more comes than can be kept")

@@ -1,0 +1,87 @@
+"""Which devices a round of a model is for, and why not the others: a question about the graph, and its answer kept there.
+
+A device is selected if it takes part in the model, is not in quarantine, has the RAM and the sensors that the model needs to
+learn, and meets the condition (coordinator.semantics.where). A whole query of one's own stands for all but the first.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pyoxigraph import Literal, NamedNode, Triple
+
+from .registry import Registry
+from .semantics import terms, where
+from .semantics.terms import term
+
+EXPLAINED = 1000  # devices, at most
+NEEDS = """
+    FILTER NOT EXISTS { %(model)s tegu:needsSensor ?kind FILTER NOT EXISTS { ?device tegu:sensor ?kind } }
+    FILTER NOT EXISTS { %(model)s tegu:needsTrainingRamBytes ?needs
+                        FILTER NOT EXISTS { ?device tegu:ramBytes ?ram FILTER(?ram >= ?needs) } }
+"""
+
+
+def select(registry: Registry, model_name: str, round_num: int, condition: str, ready: Iterable[str]) -> dict[str, Any]:
+    """{devices: ids, outside: {id: why}, where}; kept with the round. ready: the devices that the coordinator knows of.
+
+    ValueError: the condition cannot be read, or a name is none.
+    """
+    model = terms.model(registry.site, model_name)
+    devices = {name: terms.device(registry.site, name) for name in sorted(set(ready))}
+    devices |= {terms.short(row["device"]): NamedNode(row["device"]) for row in _taking_part(registry, model)}
+    found = set(where.select(registry, condition, NEEDS % {"model": model}))
+    selected = sorted(name for name, iri in devices.items() if iri.value in found)
+    outside = {name: iri for name, iri in devices.items() if iri.value not in found}
+    _keep(registry, terms.round_(registry.site, model_name, round_num), [devices[name] for name in selected], condition)
+    return {"devices": selected, "outside": _explain(registry, model, condition, outside), "where": condition}
+
+
+def _taking_part(registry: Registry, model: NamedNode) -> list[dict[str, Any]]:
+    prefix = Literal(f"urn:tegu:{registry.site}:")
+    return registry.select(
+        f"SELECT ?model ?device {{ ?device tegu:takesPart ?model FILTER(STRSTARTS(STR(?device), {prefix})) }}",
+        model=model,
+    )
+
+
+def _keep(registry: Registry, iri: NamedNode, selected: list[NamedNode], condition: str) -> None:
+    known = [
+        triple
+        for triple in registry.graph(iri)
+        if triple.predicate not in (term("tegu:selected"), term("tegu:selectedBy"))
+    ]
+    triples = [Triple(iri, term("tegu:selected"), device) for device in selected]
+    registry.replace_graph(iri, [*known, *triples, Triple(iri, term("tegu:selectedBy"), Literal(condition))])
+
+
+def _explain(registry: Registry, model: NamedNode, condition: str, outside: Mapping[str, NamedNode]) -> dict[str, str]:
+    told = {}
+    conditions = None if where.is_query(condition) else where.parse(condition, where.kinds(registry))
+    for name, iri in list(outside.items())[:EXPLAINED]:
+        told[name] = why_not(registry, iri, model) or (
+            "the query does not select it" if conditions is None else where.why_not(registry, iri, conditions)
+        )
+    return {name: why or "it has just changed" for name, why in told.items()}
+
+
+def why_not(registry: Registry, device: NamedNode, model: NamedNode) -> str:
+    """The first thing that keeps a device from learning a model; empty: nothing does."""
+    if not registry.select("SELECT ?device { ?device a tegu:Device }", device=device):
+        return "it is not in the registry"
+    for why in registry.facts(device, term("tegu:quarantined")):
+        return f"in quarantine: {why}"
+    missing = registry.select(
+        """SELECT ?device ?model ?kind ?label { ?model tegu:needsSensor ?kind
+            FILTER NOT EXISTS { ?device tegu:sensor ?kind } OPTIONAL { ?kind rdfs:label ?label } } ORDER BY ?kind""",
+        device=device,
+        model=model,
+    )
+    if missing:
+        return "it has no " + ", ".join(dict.fromkeys(row["label"] or terms.short(row["kind"]) for row in missing))
+    needs = max(registry.facts(model, term("tegu:needsTrainingRamBytes")), default=0)
+    has = max(registry.facts(device, term("tegu:ramBytes")), default=None)
+    if needs and has is None:
+        return f"its free RAM is not known, {needs} bytes are needed"
+    if has is not None and has < needs:
+        return f"it has {has} bytes of free RAM, {needs} are needed"
+    return ""
