@@ -140,8 +140,9 @@ class Registering:
         if kind == "telemetry":
             return self._telemetry(iri, decode_numbers(payload))
         if kind == "reported":
-            model = Reported.decode(payload).model
-            return [(iri, term("tegu:runs"), terms.model(self.site, model) if model else None)]
+            told: Reported = Reported.decode(payload)
+            runs = terms.model(self.site, told.model) if told.model else None
+            return [(iri, term("tegu:runs"), runs), (iri, term("tegu:reportedVersion"), Literal(told.version))]
         if kind == "ack":
             self._ack(iri, topics.check_id(rest, "model"), Ack.decode(payload))
         return []

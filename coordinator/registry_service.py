@@ -22,6 +22,7 @@ from broker_config.link import client
 from tegu import topics
 from tegu.topics import ANY
 
+from .deployments import Deployments
 from .directory import Directory, DirectorySettings
 from .documents import Things
 from .registering import Outgoing, Registering
@@ -58,6 +59,8 @@ class RegistryService:
         self.registry = Registry(settings.folder, settings.site)
         self.things = Things(self.registry, lambda: datetime.now(UTC))
         self._registering = Registering(self.registry, self.things, time.time)
+        self.deployments = Deployments(self.registry, time.time)
+        self.registry.listeners.append(self.deployments.changed)
         self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
         self._stopping = False
         self._client = client(settings.user, settings.password, settings.ca, clean_session=False, manual_ack=True)
@@ -93,10 +96,14 @@ class RegistryService:
     def _turn(self) -> None:
         messages = self._take()
         if messages:
-            out = self._registering.heard([(m.topic, bytes(m.payload), m.retain) for m in messages])
+            heard = [(message.topic, bytes(message.payload), message.retain) for message in messages]
+            out = self._registering.heard(heard)
+            self.deployments.heard(heard)
             for message in messages:
                 self._client.ack(message.mid, message.qos)
             self._publish(out)
+        if self._client.is_connected():
+            self._publish(self.deployments.tick())
 
     def _take(self) -> list[mqtt.MQTTMessage]:
         try:

@@ -14,11 +14,6 @@ from .semantics import terms, where
 from .semantics.terms import term
 
 EXPLAINED = 1000  # devices, at most
-NEEDS = """
-    FILTER NOT EXISTS { %(model)s tegu:needsSensor ?kind FILTER NOT EXISTS { ?device tegu:sensor ?kind } }
-    FILTER NOT EXISTS { %(model)s tegu:needsTrainingRamBytes ?needs
-                        FILTER NOT EXISTS { ?device tegu:ramBytes ?ram FILTER(?ram >= ?needs) } }
-"""
 
 
 def select(registry: Registry, model_name: str, round_num: int, condition: str, ready: Iterable[str]) -> dict[str, Any]:
@@ -29,11 +24,29 @@ def select(registry: Registry, model_name: str, round_num: int, condition: str, 
     model = terms.model(registry.site, model_name)
     devices = {name: terms.device(registry.site, name) for name in sorted(set(ready))}
     devices |= {terms.short(row["device"]): NamedNode(row["device"]) for row in _taking_part(registry, model)}
-    found = set(where.select(registry, condition, NEEDS % {"model": model}))
+    found = set(where.select(registry, condition, needs(registry, model)))
     selected = sorted(name for name, iri in devices.items() if iri.value in found)
     outside = {name: iri for name, iri in devices.items() if iri.value not in found}
     _keep(registry, terms.round_(registry.site, model_name, round_num), [devices[name] for name in selected], condition)
     return {"devices": selected, "outside": _explain(registry, model, condition, outside), "where": condition}
+
+
+def needs(registry: Registry, model: NamedNode) -> str:
+    """SPARQL about ?device: it has the sensors and the RAM that the model needs, to learn if it can, else to run."""
+    of_ram = (
+        "tegu:needsTrainingRamBytes"
+        if registry.facts(model, term("tegu:needsTrainingRamBytes"))
+        else "tegu:needsRamBytes"
+    )
+    return "".join(
+        f"""
+    FILTER NOT EXISTS {{ {model} {needed} ?needs FILTER NOT EXISTS {{ ?device {has} ?has FILTER({test}) }} }}"""
+        for needed, has, test in (
+            ("tegu:needsSensor", "tegu:sensor", "?has = ?needs"),
+            (of_ram, "tegu:ramBytes", "?has >= ?needs"),
+            ("tegu:needsFlashBytes", "tegu:flashBytes", "?has >= ?needs"),
+        )
+    )
 
 
 def _taking_part(registry: Registry, model: NamedNode) -> list[dict[str, Any]]:
@@ -65,7 +78,7 @@ def _explain(registry: Registry, model: NamedNode, condition: str, outside: Mapp
 
 
 def why_not(registry: Registry, device: NamedNode, model: NamedNode) -> str:
-    """The first thing that keeps a device from learning a model; empty: nothing does."""
+    """The first thing that keeps a device from a model; empty: nothing does."""
     if not registry.select("SELECT ?device { ?device a tegu:Device }", device=device):
         return "it is not in the registry"
     for why in registry.facts(device, term("tegu:quarantined")):
@@ -78,10 +91,14 @@ def why_not(registry: Registry, device: NamedNode, model: NamedNode) -> str:
     )
     if missing:
         return "it has no " + ", ".join(dict.fromkeys(row["label"] or terms.short(row["kind"]) for row in missing))
-    needs = max(registry.facts(model, term("tegu:needsTrainingRamBytes")), default=0)
-    has = max(registry.facts(device, term("tegu:ramBytes")), default=None)
-    if needs and has is None:
-        return f"its free RAM is not known, {needs} bytes are needed"
-    if has is not None and has < needs:
-        return f"it has {has} bytes of free RAM, {needs} are needed"
+    learns = registry.facts(model, term("tegu:needsTrainingRamBytes"))
+    for what, needed, has in (
+        ("RAM", learns or registry.facts(model, term("tegu:needsRamBytes")), "tegu:ramBytes"),
+        ("flash", registry.facts(model, term("tegu:needsFlashBytes")), "tegu:flashBytes"),
+    ):
+        free = registry.facts(device, term(has))
+        if needed and not free:
+            return f"its free {what} is not known, {needed[0]} bytes are needed"
+        if needed and free[0] < needed[0]:
+            return f"it has {free[0]} bytes of free {what}, {needed[0]} are needed"
     return ""

@@ -109,11 +109,18 @@ def imported(name: str) -> NamedNode:
     return NamedNode(f"urn:tegu-graph:import:{check_id(name, 'name of an import')}")
 
 
+def is_device(iri: str, site: str) -> bool:
+    """Whether this names a device of the site, and not a room, a model or anything else."""
+    return iri.startswith(f"urn:tegu:{site}:") and iri.count(":") == 3
+
+
 def short(iri: str) -> str:
-    """For people: a device, model, room or sensor kind by its name, any other IRI with its prefix if it has one."""
+    """For people: a device, room or model by its name, a version as presence:3, any other IRI with its prefix if it has one."""
     words = iri.split(":")
-    if iri.startswith("urn:tegu:") and len(words) >= 4:
-        return words[3] if len(words) == 4 else words[-1] if len(words) == 5 else "/".join(words[4:])
+    if iri.startswith("urn:tegu:") and len(words) == 4:
+        return words[3]
+    if iri.startswith("urn:tegu:") and len(words) > 4:
+        return ":".join(words[4:])
     for prefix, name in PREFIXES.items():
         if iri.startswith(name):
             return f"{prefix}:{iri[len(name) :]}"

@@ -1,0 +1,175 @@
+"""The deployments of a site: which devices the graph resolves one to, what they answer, and what is to be published.
+
+Between coordinator.deploying, which decides, and coordinator.semantics.deployments, which keeps: what changed is in the graph
+before anything is published. HTTP and MQTT come in on threads of their own; one lock serves both.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pyoxigraph import NamedNode
+
+from tegu import topics
+from tegu.wire import WireError
+from tegu.wire.messages import Desired, Reported, State, decode_numbers
+
+from .deploying import Candidate, Deployment, Rules, plan
+from .registry import Registry
+from .selecting import needs, why_not
+from .semantics import terms, where
+from .semantics.deployments import from_triples, to_facts, to_triples
+from .semantics.terms import DEPLOYMENTS, term
+
+log = logging.getLogger("tegu.registry")
+Outgoing = list[tuple[str, bytes, bool]]
+EXPLAINED = 200  # devices that a plan leaves out, with the reason
+ACTS = ("pause", "resume", "abort", "rollback")
+
+
+class Deployments:
+    """now_s: seconds since 1970. ValueError: what the graph keeps of them was changed by somebody else."""
+
+    def __init__(self, registry: Registry, now_s: Callable[[], float]) -> None:
+        self._registry = registry
+        self._site = registry.site
+        self._now_s = now_s
+        self._lock = threading.RLock()
+        known = from_triples(registry.graph(DEPLOYMENTS), self._site)
+        self._known = {one.number: one for one in known}
+        for one in known:
+            one.restarted(now_s())
+
+    # --- people ---
+
+    def propose(self, model: str, condition: str, rules: Rules, start: bool) -> dict[str, Any]:
+        """The plan of a deployment, begun if start. ValueError: it cannot be, and why."""
+        with self._lock:
+            iri = terms.model(self._site, model)
+            if not self._registry.facts(iri, term("tegu:needsRamBytes")):
+                raise ValueError(f"no model {model} is in the registry; publish it first, or add it")
+            devices, left_out = self._resolve(iri, condition)
+            number = max(self._known, default=0) + 1
+            one = plan(number, model, condition, devices, rules, self._known.values())
+            told = {**one.summary(), "stages": one.stages(), "left_out": left_out}
+            if start:
+                one.start(self._now_s())
+                self._known[number] = one
+                self._registry.add(DEPLOYMENTS, to_triples(one, self._site))
+                self._registry.tell("deployment_created", terms.deployment(self._site, number).value)
+            return {**told, "status": one.status}
+
+    def act(self, number: int, act: str) -> dict[str, Any]:
+        """Do one of ACTS. KeyError: no such deployment. ValueError: not now."""
+        with self._lock:
+            one, now_s = self._known[number], self._now_s()
+            if act == "rollback":
+                one.rollback(now_s, self._known.values())
+            elif act in ACTS:
+                getattr(one, act)(now_s)
+            else:
+                raise ValueError(f"no act {act!r}; there are {', '.join(ACTS)}")
+            self._keep(one)
+            return one.summary()
+
+    def summary(self, number: int) -> dict[str, Any]:
+        """Where one stands. KeyError: no such deployment."""
+        with self._lock:
+            return self._known[number].summary()
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """The newest first."""
+        with self._lock:
+            return [self._known[number].summary() for number in sorted(self._known, reverse=True)]
+
+    # --- devices, time ---
+
+    def heard(self, messages: Iterable[tuple[str, bytes, bool]]) -> None:
+        """What devices say. What cannot be read is told by coordinator.registering."""
+        with self._lock:
+            at_work = [one for one in self._known.values() if one.holds()]
+            if not at_work:
+                return
+            for topic, payload, _ in messages:
+                words = topics.parse(topic)
+                if words is None or words[:2] != (self._site, "device") or not payload:
+                    continue
+                try:
+                    self._tell(at_work, words[2], words[3], payload)
+                except (WireError, ValueError):
+                    continue
+
+    def _tell(self, at_work: list[Deployment], device: str, kind: str, payload: bytes) -> None:
+        for one in at_work:
+            if kind == "state":
+                one.state(device, State.decode(payload).state, self._now_s())
+            elif kind == "reported":
+                told: Reported = Reported.decode(payload)
+                one.reported(device, told.version, told.model, told.why)
+            elif kind == "telemetry":
+                one.telemetry(device, decode_numbers(payload))
+
+    def changed(self, kind: str, iri: str) -> None:
+        """A listener of the registry: a thing that is gone takes no part any more."""
+        if kind == "thing_deleted" and iri.startswith(f"urn:tegu:{self._site}:"):
+            with self._lock:
+                for one in self._known.values():
+                    one.retired(terms.short(iri))
+
+    def tick(self) -> Outgoing:
+        """What is due now; it is in the graph already."""
+        out: Outgoing = []
+        with self._lock:
+            for one in self._known.values():
+                if not one.holds():
+                    continue
+                self._quarantine(one)
+                before = one.status, one.stage
+                one.tick(self._now_s())
+                self._keep(one)
+                if (one.status, one.stage) != before:
+                    log.info(
+                        "deployment %d of %s: %s, stage %d %s", one.number, one.model, one.status, one.stage, one.why
+                    )
+                for _, device, version, model in one.effects():
+                    topic = topics.device(self._site, device, "desired")
+                    out.append((topic, Desired(version=version, model=model).encode(), True))
+        return out
+
+    def _quarantine(self, one: Deployment) -> None:
+        for device in one.holds():
+            for why in self._registry.facts(terms.device(self._site, device), term("tegu:quarantined")):
+                one.quarantined(device, str(why))
+
+    def _keep(self, one: Deployment) -> None:
+        facts = to_facts(one, self._site)
+        self._registry.set_facts(DEPLOYMENTS, facts)
+
+    # --- the graph ---
+
+    def _resolve(self, model: NamedNode, condition: str) -> tuple[list[Candidate], dict[str, str]]:
+        """The devices that meet the condition and can run the model, and the others that meet it, with the reason."""
+        asked = where.select(self._registry, condition)
+        able = set(where.select(self._registry, condition, needs(self._registry, model)))
+        ours = [iri for iri in asked if terms.is_device(iri, self._site)]
+        left_out = [iri for iri in ours if iri not in able][:EXPLAINED]
+        reasons = {terms.short(iri): why_not(self._registry, NamedNode(iri), model) for iri in left_out}
+        return [self._candidate(NamedNode(iri)) for iri in ours if iri in able], reasons
+
+    def _candidate(self, iri: NamedNode) -> Candidate:
+        def first(predicate: str) -> str:
+            return str(next(iter(self._registry.facts(iri, term(predicate))), ""))
+
+        earlier = first("tegu:runs") or first("tegu:takesPart")
+        rows = self._registry.select(
+            "SELECT ?device ?version { ?move tegu:moves ?device ; tegu:desiredVersion ?version }", device=iri
+        )
+        version = max([0, *(row["version"] for row in rows), *self._registry.facts(iri, term("tegu:reportedVersion"))])
+        return Candidate(
+            terms.short(iri.value),
+            first("tegu:state"),
+            first("tegu:energySource"),
+            terms.short(earlier) if earlier else "",
+            version,
+        )
