@@ -49,16 +49,16 @@ class Deployments:
             iri = terms.model(self._site, model)
             if not self._registry.facts(iri, term("tegu:needsRamBytes")):
                 raise ValueError(f"no model {model} is in the registry; publish it first, or add it")
-            devices, left_out = self._resolve(iri, condition)
+            devices, outside = self._resolve(iri, condition)
             number = max(self._known, default=0) + 1
             one = plan(number, model, condition, devices, rules, self._known.values())
-            told = {**one.summary(), "stages": one.stages(), "left_out": left_out}
+            planned = {"plan": one.stages(), "outside": outside}
             if start:
                 one.start(self._now_s())
                 self._known[number] = one
                 self._registry.add(DEPLOYMENTS, to_triples(one, self._site))
                 self._registry.tell("deployment_created", terms.deployment(self._site, number).value)
-            return {**told, "status": one.status}
+            return one.summary() | planned
 
     def act(self, number: int, act: str) -> dict[str, Any]:
         """Do one of ACTS. KeyError: no such deployment. ValueError: not now."""
@@ -88,7 +88,7 @@ class Deployments:
     def heard(self, messages: Iterable[tuple[str, bytes, bool]]) -> None:
         """What devices say. What cannot be read is told by coordinator.registering."""
         with self._lock:
-            at_work = [one for one in self._known.values() if one.holds()]
+            at_work = [one for one in self._known.values() if one.listens]
             if not at_work:
                 return
             for topic, payload, _ in messages:
@@ -122,7 +122,7 @@ class Deployments:
         out: Outgoing = []
         with self._lock:
             for one in self._known.values():
-                if not one.holds():
+                if not one.listens:
                     continue
                 self._quarantine(one)
                 before = one.status, one.stage
@@ -153,8 +153,8 @@ class Deployments:
         asked = where.select(self._registry, condition)
         able = set(where.select(self._registry, condition, needs(self._registry, model)))
         ours = [iri for iri in asked if terms.is_device(iri, self._site)]
-        left_out = [iri for iri in ours if iri not in able][:EXPLAINED]
-        reasons = {terms.short(iri): why_not(self._registry, NamedNode(iri), model) for iri in left_out}
+        unable = [iri for iri in ours if iri not in able][:EXPLAINED]
+        reasons = {terms.short(iri): why_not(self._registry, NamedNode(iri), model) for iri in unable}
         return [self._candidate(NamedNode(iri)) for iri in ours if iri in able], reasons
 
     def _candidate(self, iri: NamedNode) -> Candidate:

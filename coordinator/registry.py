@@ -117,20 +117,23 @@ class Registry:
     def set_facts(
         self, graph: NamedNode, facts: Iterable[tuple[NamedNode, NamedNode, NamedNode | Literal | None]]
     ) -> None:
-        """For each (subject, predicate, value): this value and no other; None: none. The last word on each counts."""
+        """For each (subject, predicate, value): this value and no other; None: none. The last word on each counts. All or nothing."""
         last = {(subject, predicate): value for subject, predicate, value in facts}
+        gone: list[Quad] = []
+        added: list[Quad] = []
         with self.writing:
-            added = []
             for (subject, predicate), value in last.items():
                 known = list(self.store.quads_for_pattern(subject, predicate, None, graph))
-                for quad in known:
-                    if quad.object != value:
-                        self.store.remove(quad)
+                gone += [quad for quad in known if quad.object != value]
                 if value is not None and all(quad.object != value for quad in known):
                     added.append(Quad(subject, predicate, value, graph))
-            if added:
+            if gone:
+                deleted, inserted = ("".join(map(_statement, quads)) for quads in (gone, added))
+                self.store.update(f"DELETE DATA {{\n{deleted}}};\nINSERT DATA {{\n{inserted}}}")
+            elif added:
                 self.store.extend(added)
-            self.changes += 1
+            if gone or added:
+                self.changes += 1
 
     def tell(self, kind: str, iri: str) -> None:
         """Something was changed, for those who listen: thing_created, thing_updated, thing_deleted, model_updated, ..."""

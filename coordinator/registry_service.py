@@ -5,10 +5,13 @@ then acks to the broker: what is acked is in the graph. HTTP has a thread of its
 broker is kept, so that rounds that pass while this process is away are not lost; what a device is, is retained anyway.
 """
 
+import argparse
 import json
 import logging
 import os
 import queue
+import secrets
+import signal
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +26,7 @@ from tegu import topics
 from tegu.topics import ANY
 
 from .deployments import Deployments
-from .directory import Directory, DirectorySettings
+from .directory import Directory, DirectorySettings, deployments, rounds
 from .documents import Things
 from .registering import Outgoing, Registering
 from .registry import Registry
@@ -33,6 +36,7 @@ BATCH = 256  # messages that share a change of the graph
 QUEUED = 16384
 TICK_S = 0.25
 ADDRESS_FILE = "service.json"  # in the registry's folder: where the service is
+TOKEN_FILE = "token"  # beside it: what allows changes, made at the first start unless another is named
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,11 @@ class RegistryService:
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_message = self._on_message
-        told = DirectorySettings(host=settings.http_host, port=settings.http_port, token=settings.token)
-        self.directory = Directory(self.registry, self.things, told)
+        told = DirectorySettings(
+            host=settings.http_host, port=settings.http_port, token=settings.token, snapshots=settings.folder.parent
+        )
+        self.directory = Directory(self.registry, self.things, told, (rounds.router, deployments.router))
+        self.directory.app.state.deployments = self.deployments
 
     def stop(self, *_: object) -> None:
         """Finish the batch in hand and leave."""
@@ -143,3 +150,40 @@ class RegistryService:
             self._incoming.put_nowait(message)
         except queue.Full:
             log.debug("a telemetry is dropped: more comes than can be kept")
+
+
+def serve(told: argparse.Namespace) -> int:
+    """`tegu registry serve`: until interrupted. What is told: see coordinator.registry_arguments."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    http_host, _, http_port = told.http.rpartition(":")
+    if not http_host or not http_port.isdecimal():
+        raise ValueError(f"--http must be ADDRESS:PORT, like 127.0.0.1:8480, not {told.http!r}")
+    told.folder.mkdir(parents=True, exist_ok=True)
+    settings = ServiceSettings(
+        folder=told.folder,
+        site=told.site,
+        host=told.host,
+        port=told.port or (8883 if told.ca else 1883),
+        user=told.user,
+        password=told.password or os.environ.get("TEGU_PASSWORD", ""),
+        ca=told.ca,
+        http_host=http_host.strip("[]"),
+        http_port=int(http_port),
+        token=token_in(told.token_file or told.folder / TOKEN_FILE, made=told.token_file is None),
+    )
+    service = RegistryService(settings)
+    signal.signal(signal.SIGTERM, service.stop)
+    signal.signal(signal.SIGINT, service.stop)
+    service.run()
+    return 0
+
+
+def token_in(path: Path, made: bool) -> str:
+    """The token in a file, for its owner only to read; made: a new one if there is none. OSError: it cannot be had."""
+    if made and not path.exists():
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_urlsafe(24) + "\n", encoding="ascii")
+    token = path.read_text(encoding="utf-8").strip()
+    if not token:
+        raise ValueError(f"there is no token in {path}")
+    return token
