@@ -76,6 +76,7 @@ class RegistryService:
         )
         self.directory = Directory(self.registry, self.things, told, (rounds.router, deployments.router))
         self.directory.app.state.deployments = self.deployments
+        self.directory.app.state.strangers = set()
 
     def stop(self, *_: object) -> None:
         """Finish the batch in hand and leave."""
