@@ -102,9 +102,9 @@ class Peer:
         info.wait_for_publish(DEADLINE_S)
         assert info.is_published(), f"no PUBACK for {topic}"
 
-    def send(self, topic: str, payload: bytes, qos: int = 1) -> None:
+    def send(self, topic: str, payload: bytes, qos: int = 1, *, retained: bool = False) -> None:
         """Without waiting."""
-        self._client.publish(topic, payload, qos=qos)
+        self._client.publish(topic, payload, qos=qos, retain=retained)
 
     def subscribe(self, topic: str) -> None:
         """With QoS 1; back when the broker has answered."""
