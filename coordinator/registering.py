@@ -64,6 +64,7 @@ class Registering:
         self._models: dict[str, Model] = {}
         self._numbers: dict[tuple[str, str], float] = {}  # as written: device, name
         self._heard_s: dict[str, float] = {}
+        self._modelled: set[str] = set()  # of what is taken now: expanded from a Thing Model
         self._quarantined = {
             row["device"] for row in registry.select("SELECT ?device { ?device tegu:quarantined ?why }")
         }
@@ -72,6 +73,7 @@ class Registering:
         """Take these messages. What is returned may be published: what it answers is in the graph."""
         out: Outgoing = []
         announced: dict[str, dict[str, Any]] = {}  # by device, the last one
+        self._modelled = set()
         old: set[str] = set()
         facts: Facts = []
         for topic, payload, retained in messages:
@@ -98,7 +100,7 @@ class Registering:
         for retained in (True, False):
             documents = [document for name, document in announced.items() if (name in old) == retained]
             if documents:
-                self.documents.announce(documents, retained)
+                self.documents.announce(documents, retained, self._modelled)
         if facts:
             self.registry.set_facts(LIVE, facts)
         return out
@@ -112,11 +114,13 @@ class Registering:
         iri = terms.device(self.site, device)
         try:
             document = things.expand(self.site, device, payload)
-            faults = things.check(document)
+            modelled = things.is_modelled(payload)
+            faults = [] if modelled else things.check(document)
             why = f"{faults[0].path}: {faults[0].message}" if faults else ""
         except ValueError as error:
-            document, why = {}, str(error)
+            document, modelled, why = {}, False, str(error)
         if not why:
+            (self._modelled.add if modelled else self._modelled.discard)(iri.value)
             if iri.value in self._quarantined:
                 self._quarantined.discard(iri.value)
                 facts.append((iri, term("tegu:quarantined"), None))

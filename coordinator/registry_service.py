@@ -35,6 +35,7 @@ log = logging.getLogger("tegu.registry")
 BATCH = 256  # messages that share a change of the graph
 QUEUED = 16384
 TICK_S = 0.25
+COMPLETED = 8  # things whose description is completed between two looks at the broker
 ADDRESS_FILE = "service.json"  # in the registry's folder: where the service is
 TOKEN_FILE = "token"  # beside it: what allows changes, made at the first start unless another is named
 
@@ -67,6 +68,7 @@ class RegistryService:
         self.registry.listeners.append(self.deployments.changed)
         self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
         self._stopping = False
+        self._left = 0  # things whose description is still to be completed
         self._client = client(settings.user, settings.password, settings.ca, clean_session=False, manual_ack=True)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
@@ -110,12 +112,14 @@ class RegistryService:
             for message in messages:
                 self._client.ack(message.mid, message.qos)
             self._publish(out)
+        if self._incoming.empty():
+            self._left = self.things.complete(COMPLETED)
         if self._client.is_connected():
             self._publish(self.deployments.tick())
 
     def _take(self) -> list[mqtt.MQTTMessage]:
         try:
-            messages = [self._incoming.get(timeout=TICK_S)]
+            messages = [self._incoming.get(timeout=0 if self._left else TICK_S)]
         except queue.Empty:
             return []
         while len(messages) < BATCH and not self._incoming.empty():

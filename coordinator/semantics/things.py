@@ -19,11 +19,22 @@ from tegu import thing
 from tegu.topics import check_id
 
 from . import expansion, faults, references, shapes, terms
-from .facts import add_facts
+from .facts import add_facts, brief
 from .faults import Fault, Faulty, shown
 from .naming import unread_contexts
 
-__all__ = ["Fault", "Faulty", "check", "examine", "expand", "read", "triples", "unread_contexts"]
+__all__ = [
+    "Fault",
+    "Faulty",
+    "brief",
+    "check",
+    "examine",
+    "expand",
+    "is_modelled",
+    "read",
+    "triples",
+    "unread_contexts",
+]
 Triples = list[Triple]
 SCHEMA = Path(__file__).parents[1] / "thing.schema.json"
 DOCUMENT_BYTES = 64 * 1024
@@ -101,6 +112,11 @@ def expand(site: str, device: str, payload: bytes) -> dict[str, Any]:
     except ValueError as error:
         path, _, message = str(error).partition(": ")
         raise Faulty([path], message) from None
+
+
+def is_modelled(payload: bytes) -> bool:
+    """Whether an announcement that expand() took is of a Thing Model: then its document is our own writing, and valid."""
+    return "tm" in json.loads(payload)
 
 
 def _check_parameters(announced: dict[str, Any]) -> None:

@@ -1,0 +1,137 @@
+"""The registry as a whole: how it is, exports of all of it, and imports of graphs that others have published."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
+from pyoxigraph import NamedNode, RdfFormat, Triple, parse
+from starlette.background import BackgroundTask
+
+from ..registry import questions
+from ..semantics.terms import imported
+from ..sparql.asking import TooMuch
+from .examples import A_GRAPH, sends
+from .parts import Here, MayWrite, Parts, in_thread, in_turn
+from .problems import Problem
+
+EXPORTS = {"turtle": "text/turtle", "trig": "application/trig", "nquads": "application/n-quads"}
+IMPORTS = {
+    "text/turtle": RdfFormat.TURTLE,
+    "application/trig": RdfFormat.TRIG,
+    "application/n-quads": RdfFormat.N_QUADS,
+    "application/n-triples": RdfFormat.N_TRIPLES,
+}
+NAME = re.compile(r"[a-z0-9-]{1,32}")
+Name = Annotated[
+    str,
+    Query(
+        description="a-z, 0-9 and '-'; a graph of that name is replaced.", openapi_examples={"one": {"value": "rooms"}}
+    ),
+]
+router = APIRouter(prefix="/registry", tags=["Registry"])
+
+
+@router.get("/status", summary="How the registry is")
+async def status(parts: Here) -> dict[str, Any]:
+    """So many things, questions and readers of events; `changes` counts since the start."""
+    registry = parts.registry
+    return {
+        "site": registry.site,
+        "things": await in_thread(parts.things.count),
+        "changes": registry.changes,
+        "questions": len(questions()),
+        "readers": parts.changes.readers,
+        "writable": bool(parts.settings.token),
+    }
+
+
+@router.get(
+    "/export",
+    summary="All that is in the registry",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {media: {} for media in EXPORTS.values()}},
+        503: {"description": "Others are being answered; `Retry-After` says when to come again"},
+        504: {"description": "It took too long, and was ended"},
+    },
+)
+async def export(
+    parts: Here,
+    format: Annotated[Literal["turtle", "trig", "nquads"], Query(description="Turtle has all graphs in one.")] = "trig",
+) -> FileResponse:
+    """TriG and N-Quads keep the graphs apart."""
+    try:
+        path: Path = await in_turn(
+            parts.queries, parts.settings.queries_wait_s, "queries", lambda: parts.asking.export(format)
+        )
+    except TooMuch as error:
+        raise Problem(504, f"The export took too much: {error}") from error
+    gone = BackgroundTask(path.unlink, missing_ok=True)
+    return FileResponse(path, media_type=EXPORTS[format], background=gone)
+
+
+@router.post(
+    "/import",
+    summary="Add a graph of others",
+    dependencies=[MayWrite],
+    responses={400: {"description": "It cannot be read"}, 401: {"description": "The token is missing or wrong"}},
+    openapi_extra=sends(list(IMPORTS), A_GRAPH),
+)
+async def import_graph(request: Request, parts: Here, name: Name) -> dict[str, Any]:
+    """Turtle, TriG, N-Quads or N-Triples; each graph that is in it replaces the one of the same name here.
+
+    What stands in no graph goes into the graph of that name. Graphs of things, and those that the service writes itself, are
+    not for imports.
+    """
+    if not NAME.fullmatch(name):
+        raise Problem(400, "The name of an import is 1 to 32 of a-z, 0-9 and '-'")
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in IMPORTS:
+        raise Problem(415, f"{', '.join(IMPORTS)} is taken here, not {media or 'what does not say what it is'}")
+    body = await request.body()
+    counts = await in_thread(lambda: _import(parts, imported(name), body, IMPORTS[media]))
+    return {"graphs": counts, "triples": sum(counts.values())}
+
+
+@router.delete(
+    "/import",
+    summary="Remove a graph of others",
+    status_code=204,
+    dependencies=[MayWrite],
+    responses={404: {"description": "There is no such import"}},
+)
+async def remove_import(parts: Here, name: Name) -> None:
+    """All of it."""
+    if not NAME.fullmatch(name) or not parts.registry.has(imported(name)):
+        raise Problem(404, f"There is no import {name[:40]}")
+    await in_thread(lambda: parts.registry.remove_graph(imported(name)))
+    parts.registry.tell("import_deleted", imported(name).value)
+
+
+def _import(parts: Parts, graph: NamedNode, body: bytes, form: RdfFormat) -> dict[str, int]:
+    """The graphs that were replaced, and how many triples each has now."""
+    graphs: dict[NamedNode, set[Triple]] = {}
+    try:
+        # Blank nodes are renamed: those of two imports are never the same.
+        for quad in parse(body, form, base_iri=f"{graph.value}#", rename_blank_nodes=True):
+            named = quad.graph_name if isinstance(quad.graph_name, NamedNode) else graph
+            graphs.setdefault(named, set()).add(quad.triple)
+    except (SyntaxError, ValueError) as error:
+        raise Problem(400, f"The graph cannot be read: {error}") from error
+    for named in graphs:
+        if _is_ours(parts, named.value):
+            raise Problem(400, f"The graph {named.value} is not for imports: the registry writes it itself")
+    parts.registry.replace_graphs(graphs)
+    for named in graphs:
+        is_model = named.value.startswith(f"urn:tegu:{parts.registry.site}:model:")
+        parts.registry.tell("model_updated" if is_model else "import_updated", named.value)
+    return {named.value: len(triples) for named, triples in graphs.items()}
+
+
+def _is_ours(parts: Parts, graph: str) -> bool:
+    """Things, and graphs that are written from messages."""
+    if graph.startswith("urn:tegu-graph:"):
+        return not graph.startswith("urn:tegu-graph:import:")
+    return graph.startswith("urn:tegu-") or parts.things.get(graph) is not None
