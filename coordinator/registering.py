@@ -37,6 +37,7 @@ Facts = list[tuple[NamedNode, NamedNode, NamedNode | Literal | None]]
 ABOUT_BYTES = 4096
 WHY_LETTERS = 140  # of an ack, which has 256 bytes
 PARTS = 16  # a number that moved by less than one such part of itself is not written anew
+DESCRIBED = ("spec", "hash", "top_p", "codec", "residual", "heap_bytes")  # of a manifest, what a description is made of
 KEPT_ROUNDS = 1000  # of each model, with the devices that took part
 HEARD_S = 60.0  # from one note that a device was heard to the next
 NUMBERS = {"battery_percent": "tegu:batteryPercent", "free_heap_bytes": "tegu:heapBytes"}
@@ -81,6 +82,8 @@ class Registering:
             if words is None or words[0] != self.site:
                 continue
             _, owner, name, kind, rest = words
+            if owner not in ("device", "model"):
+                continue
             try:
                 topics.check_id(name, owner)
                 if owner == "device" and kind == "thing":
@@ -92,7 +95,7 @@ class Registering:
                             old.add(name)
                 elif owner == "device":
                     facts += self._device(name, kind, rest, payload)
-                elif owner == "model":
+                else:
                     facts += self._model(name, kind, payload)
             except (WireError, ValueError) as error:
                 self.bad += 1
@@ -193,17 +196,21 @@ class Registering:
     # --- models and rounds ---
 
     def _model(self, name: str, kind: str, payload: bytes) -> Facts:
-        known = self._models.setdefault(name, Model())
+        if name not in self._models:
+            self._models[name] = Model(rounds=self._kept_rounds(name))
+        known = self._models[name]
         if kind == "manifest" and payload:
             manifest: Manifest = Manifest.decode(payload)
-            new = known.manifest is None or known.manifest.hash != manifest.hash or known.manifest.spec != manifest.spec
-            known.manifest = manifest
-            if new:
+            before, known.manifest = known.manifest, manifest
+            if before is None or any(getattr(before, part) != getattr(manifest, part) for part in DESCRIBED):
                 self._describe(name, known)
             return [*self._version_facts(name, manifest.version), *self._manifest_facts(name, manifest)]
         if kind == "about":
             about = json.loads(payload) if 0 < len(payload) <= ABOUT_BYTES else {}
-            if isinstance(about, dict) and about != known.about:
+            if not isinstance(about, dict):
+                raise ValueError("about: must be an object")
+            checked(about)
+            if about != known.about:
                 known.about = about
                 self._describe(name, known)
         if kind == "round":
@@ -217,7 +224,7 @@ class Registering:
         iri = terms.model(self.site, name)
         created, told = not self.registry.has(iri), known.manifest
         description = models.describe_spec(
-            **{"name": name, **checked(known.about)},
+            **{"name": name, **known.about},
             spec=told.spec,
             top_p=told.top_p,
             codec=told.codec,
@@ -292,9 +299,17 @@ class Registering:
         iri = terms.round_(self.site, name, known.round.round_num)
         self.registry.add(iri, [Triple(iri, term("prov:wasAssociatedWith"), device)])
 
+    def _kept_rounds(self, name: str) -> list[int]:
+        """The numbers of the rounds that the graph has, the oldest first."""
+        start = Literal(f"{terms.model(self.site, name).value}:round:")
+        rows = self.registry.select(
+            f"SELECT ?n {{ ?r tegu:roundNumber ?n FILTER(STRSTARTS(STR(?r), {start})) }} ORDER BY ?n"
+        )
+        return [row["n"] for row in rows]
+
     def _forget_rounds(self, name: str, known: Model, round_num: int) -> None:
         known.rounds.append(round_num)
-        if len(known.rounds) > KEPT_ROUNDS:
+        while len(known.rounds) > KEPT_ROUNDS:
             self.registry.remove_graph(terms.round_(self.site, name, known.rounds.pop(0)))
 
     def _now(self) -> Literal:
