@@ -22,7 +22,7 @@ PASSWORDS = ("influxdb_password", "influxdb_admin_token", "grafana_password")
 ITERATIONS, SALT_BYTES, HASH_BYTES = 101, 12, 64
 PASSWORD_BYTES = 24
 DEVICE = re.compile(r"[a-z0-9-]{1,32}")
-RESERVED = ("coordinator", "registry", "join", "labels", "observer", "homeassistant")
+RESERVED = ("coordinator", "coordinator-2", "registry", "join", "labels", "observer", "homeassistant")
 
 
 def hashed(password: str, salt: bytes) -> str:

@@ -63,14 +63,14 @@ class Known:
     said: bytes = b""
 
     def thing(self, root: str, payload: bytes) -> bool:
-        """A Thing Description (tegu.thing); root: the device's topics of readings."""
+        """An announcement, or a Thing Description in full (both in tegu.thing); root: the device's topics of readings."""
         told = json.loads(payload)
-        version = told.get("version")
-        for channel, reads in told.get("properties", {}).items():
-            if reads["forms"][0]["href"].endswith(root + channel):
-                self.add(channel, _unit(reads.get("unit")))
-        self.name, self.model = _text(told.get("title")), _text(told.get("model"))
-        self.sw_version = _text(version.get("instance") if isinstance(version, dict) else version)
+        sensors, firmware = told.get("sensors", {}), told.get("firmware")
+        if "tm" not in told:
+            sensors, firmware = _described(told, root), told.get("tegu:firmware")
+        for channel, unit in sensors.items():
+            self.add(channel, _unit(unit))
+        self.name, self.model, self.sw_version = _text(told.get("title")), _text(told.get("model")), _text(firmware)
         return True
 
     def sense(self, channel: str, payload: bytes) -> bool:
@@ -244,6 +244,15 @@ def _sensor(title: str, unit: str, device_class: str, topic: str, template: str)
     told |= {"unit_of_measurement": unit} if unit else {}
     told |= {"device_class": device_class} if device_class else {}
     return told | {"state_topic": topic, "value_template": template}
+
+
+def _described(thing: dict[str, Any], root: str) -> dict[str, Any]:
+    """The units of a Thing Description's properties that are readings, by their channels."""
+    return {
+        channel: reads.get("unit")
+        for channel, reads in thing.get("properties", {}).items()
+        if reads["forms"][0].get("mqv:filter") == root + channel
+    }
 
 
 def _text(word: Any) -> str:

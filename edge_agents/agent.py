@@ -4,16 +4,13 @@ All that a device decides is in tegu.session; this is its shell. Paho's thread o
 thread takes it, feeds the session and carries out the effects. Between two messages it learns, one sample at a time.
 """
 
-import argparse
 import logging
 import math
-import os
 import queue
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -23,44 +20,29 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from broker_config import link
-from tegu.energy import JOULES_PER_BYTE
+from tegu import topics
 from tegu.session import Session
-from tegu.topics import parse
 from tegu.wire import WireError
 from tegu.wire.messages import Label
 
 from .boots import keep_boot, next_boot
+from .facts import facts
 from .figures import Figures
-from .meter import FOLDER, Rapl, make_meter
+from .meter import Rapl, make_meter
+from .place import Place as Place
+from .place import parse
 from .scores import Scores
 from .senses import Effect, Senses
-from .sources import Sample, Source
+from .sources import BUILT_IN, Sample, Source
+from .twins import keep_twin, load_twin, unfit
 
 log = logging.getLogger("tegu.agent")
 TICK_S = 1.0
 KEEPALIVE_S = 30
 SENSE_S = 1.0  # from readings to the next ones, at least: the rounds of a demo are faster than any room
 SILENCE_S = 5.0  # without a manifest: worth a word
-BUILT_IN = {"room": "edge_agents.rooms:recorded", "simulated": "edge_agents.rooms:simulated"}
+MOST_REASONS = 100  # each is said once; then they may be said again
 Event = tuple[str, str, bytes]  # what, topic, payload
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an agent takes part and as whom. The device id is the broker's user name."""
-
-    device: str
-    site: str = "home"
-    model: str = "presence"
-    host: str = "127.0.0.1"
-    port: int = 1883
-    password: str = ""
-    ca: str = ""  # file of the certificate authority; empty: no TLS
-    state_folder: Path = Path.home() / ".local" / "state" / "tegu"
-    radio: str = "ble"  # whose energy is modelled
-    query_samples: int = 64  # held-out samples scored before and after each round, at most
-    telemetry_s: float = 60.0  # telemetry is said with each update, and after so long without any; 0: not without
-    curve_every: int = 8  # versions from one adaptation curve to the next; 0: none
 
 
 class Agent:
@@ -69,20 +51,31 @@ class Agent:
     def __init__(self, place: Place, source: Source, meter: Rapl | None = None) -> None:
         self.place = place
         self.source = source
-        names = place.site, place.device, place.model
-        self._senses = Senses(*names, source)
-        self.session = Session(*names, next_boot(place.state_folder, place.device), self._senses.thing)
         self.ready = threading.Event()  # an initialization is in hand
         self.refused = ""  # why the broker does not let this device in
-        self._figures = Figures(place.radio, meter)
-        self._scores = Scores(place.curve_every)
-        self._begun = 0  # the version whose round the source knows of
+        self._meter = meter
+        self._twin = load_twin(place.state_folder, place.device, place.model)
+        self._reasons: set[str] = set()  # why updates were not taken, as far as they were said
+        self._begin()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()  # a signal may put while a get is under way
         self._rejoin = False
         self._connected_s = math.inf
-        self._dry_until_s = 0.0  # the source had nothing; ask again then
         self._tell_at_s = math.inf
         self._sense_at_s = 0.0
+
+    def _begin(self) -> None:
+        """A life with the model that the twin has: with a boot number, a session and counts of its own."""
+        place = self.place
+        names = place.site, place.device, self._twin.model
+        boot = next_boot(place.state_folder, place.device)
+        told = facts(place.state_folder, place.radio, place.energy, place.room)
+        self._senses = Senses(*names, self.source, told)
+        self.session = Session(*names, boot, self._senses.thing)
+        self.ready.clear()
+        self._figures = Figures(place.radio, self._meter)
+        self._scores = Scores(place.curve_every)
+        self._begun = 0  # the version whose round the source knows of
+        self._dry_until_s = 0.0  # the source had nothing; ask again then
 
     def stop(self) -> None:
         """Leave, saying good-bye. May be called from any thread and from a signal."""
@@ -134,7 +127,7 @@ class Agent:
         if what == "connected":
             self._connected_s = monotonic()
             self._tell_later()
-            self._carry_out(client, self.session.connected())
+            self._carry_out(client, self.session.connected() + self._report(True))
         else:
             self._receive(client, topic, payload)
         return True
@@ -142,7 +135,7 @@ class Agent:
     def _say_if_nothing_comes(self) -> None:
         if self.session.manifest is None and monotonic() > self._connected_s + SILENCE_S:
             self._connected_s = math.inf
-            model, site = self.place.model, self.place.site
+            model, site = self.session.model_name, self.place.site
             log.warning("%s: no coordinator serves model %s at site %s yet; waiting", self.place.device, model, site)
 
     def _wait_s(self) -> float:
@@ -150,10 +143,16 @@ class Agent:
         return max(0.0, min(wait_s, self._tell_at_s - monotonic()))
 
     def _receive(self, client: mqtt.Client, topic: str, payload: bytes) -> None:
-        words = parse(topic)
-        if words is not None and words[3] == "label":
+        words = topics.parse(topic)
+        kind = "" if words is None else words[3]
+        if kind == "label":
             self._label(payload)
-            return
+        elif kind == "desired":
+            self._hear_wish(client, payload)
+        else:
+            self._hear(client, topic, payload)
+
+    def _hear(self, client: mqtt.Client, topic: str, payload: bytes) -> None:
         boot = self.session.boot
         self._carry_out(client, self.session.received(topic, payload))
         if self.session.boot != boot:
@@ -161,6 +160,18 @@ class Agent:
             self._rejoin = True
         if self.session.learner is not None:
             self.ready.set()
+        self._say_why()
+        if self._twin.before:
+            self._judge(client)
+
+    def _say_why(self) -> None:
+        """Why an update of this device was not taken: each reason once."""
+        why = self.session.refused_why
+        if why and why not in self._reasons:
+            if len(self._reasons) >= MOST_REASONS:
+                self._reasons.clear()
+            self._reasons.add(why)
+            log.warning("%s: not taken: %s", self.place.device, why)
 
     def _label(self, payload: bytes) -> None:
         try:
@@ -177,11 +188,15 @@ class Agent:
             self.source.begin_round()
             query = _spread(self.source.query(), self.place.query_samples)
             self._scores.begin(session.version, session.learner, query)
+        sample = None
         try:
             sample = self.source.next_support(session.wanted)
             effects = session.sample(*sample) if sample is not None else []
         except (ValueError, OSError) as error:
             log.warning("%s: a sample is dropped: %s", self.place.device, error)
+            if self._twin.before and sample is not None:
+                self._go_back(client, str(error))
+                return
             self._figures.failed += 1
             sample = None
         if sample is None:
@@ -193,6 +208,8 @@ class Agent:
         """From one more sample; effects are the update if it was the round's last."""
         session = self.session
         assert session.learner is not None
+        if self._twin.before:
+            self._serve()
         self._figures.samples += 1
         if session.learning or effects:
             self._scores.learned(session.learner)
@@ -202,6 +219,60 @@ class Agent:
             self._figures.updates += 1
             self._tell(client, self._scores.numbers(session.learner))
         self._carry_out(client, effects)
+
+    # --- its model ---
+
+    def _hear_wish(self, client: mqtt.Client, payload: bytes) -> None:
+        """The registry wants it to have a model, which may be another one than it has."""
+        try:
+            if not payload or not self._twin.hear(payload):
+                return
+        except WireError as error:
+            log.warning("%s: a wish for a model is dropped: %s", self.place.device, error)
+            return
+        self._keep_twin()
+        if self._twin.model == self.session.model_name:
+            self._carry_out(client, self._report(False))
+        else:
+            self._change(client)
+
+    def _judge(self, client: mqtt.Client) -> None:
+        """Whether the model that it tries can be served here, if that can be told by now."""
+        session = self.session
+        why: str | None = session.refused
+        if not why and session.manifest is not None and session.model is not None:
+            why = unfit(session.model, self.source)
+            if why == "":
+                self._serve()
+        if why:
+            self._go_back(client, why)
+
+    def _serve(self) -> None:
+        """The model that it tried is served from now on."""
+        self._twin.serve()
+        self._keep_twin()
+
+    def _go_back(self, client: mqtt.Client, why: str) -> None:
+        """The model that is tried cannot be served here."""
+        self._twin.go_back(why)
+        self._keep_twin()
+        self._change(client)
+
+    def _change(self, client: mqtt.Client) -> None:
+        """Leave the present session and begin one with the twin's model, by a connection with a last will of its own."""
+        log.info("%s: %s, and not %s any more", self.place.device, self._twin.model, self.session.model_name)
+        self._carry_out(client, self.session.leaving())
+        self._begin()
+        self._rejoin = True
+
+    def _keep_twin(self) -> None:
+        keep_twin(self.place.state_folder, self.place.device, self._twin)
+
+    def _report(self, listen: bool) -> list[Effect]:
+        """Which model it has; listen: and hear which one it is to have."""
+        names = self.place.site, self.place.device
+        told: list[Effect] = [("publish", topics.device(*names, "reported"), self._twin.reported(), 1, True)]
+        return [*told, ("subscribe", topics.device(*names, "desired"))] if listen else told
 
     # --- what it says of itself ---
 
@@ -294,63 +365,9 @@ def _spread(samples: list[Sample], most: int) -> list[Sample]:
     return [samples[i * len(samples) // most] for i in range(most)]
 
 
-def add_telling(parser: argparse.ArgumentParser) -> None:
-    """How often an agent speaks of itself."""
-    parser.add_argument(
-        "--telemetry",
-        type=seconds,
-        default=Place.telemetry_s,
-        metavar="SECONDS",
-        help="without an update, after which it says telemetry all the same; 0: never",
-    )
-    parser.add_argument(
-        "--curve-every",
-        type=versions,
-        default=Place.curve_every,
-        metavar="VERSIONS",
-        help="from one adaptation curve to the next; 0: none",
-    )
-
-
-def seconds(word: str) -> float:
-    if not 0 <= float(word) < math.inf:
-        raise ValueError(word)
-    return float(word)
-
-
-def versions(word: str) -> int:
-    if int(word) < 0:
-        raise ValueError(word)
-    return int(word)
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("tegu agent", description="Take part in a model as one device.")
-    parser.add_argument("device", help="device id, also the broker's user name (a-z, 0-9, '-')")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=1883)
-    parser.add_argument("--password", default=os.environ.get("TEGU_PASSWORD", ""), help="or in TEGU_PASSWORD")
-    parser.add_argument("--ca", default="", help="file of the certificate authority; then TLS")
-    parser.add_argument("--site", default="home")
-    parser.add_argument("--model", default="presence")
-    parser.add_argument("--state", type=Path, default=Place.state_folder, help="folder of the boot number")
-    parser.add_argument("--radio", default="ble", choices=sorted(JOULES_PER_BYTE), help="whose energy is modelled")
-    add_telling(parser)
-    parser.add_argument(
-        "--meter", default="", metavar="rapl[:FOLDER]", help=f"energy measured, by the files of FOLDER ({FOLDER})"
-    )
-    parser.add_argument("--source", default="simulated", help=f"{', '.join(BUILT_IN)}, or your own as module:callable")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an argument of the source")
-    parser.add_argument("--verbose", action="store_true")
-    told = parser.parse_args(arguments)
-    if any("=" not in pair for pair in told.set):
-        parser.error("--set takes NAME=VALUE")
-    return told
-
-
 def run(arguments: list[str]) -> int:
     """`tegu agent`: take part until interrupted."""
-    options = _parse(arguments)
+    options = parse(arguments)
     sys.path.insert(0, str(Path.cwd()))  # for a source of one's own beside one
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, format="%(asctime)s %(message)s")
     try:
@@ -365,6 +382,8 @@ def run(arguments: list[str]) -> int:
             ca=options.ca,
             state_folder=options.state,
             radio=options.radio,
+            energy=options.energy,
+            room=options.room,
             telemetry_s=options.telemetry,
             curve_every=options.curve_every,
         )
@@ -374,7 +393,7 @@ def run(arguments: list[str]) -> int:
         return 1
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())
     signal.signal(signal.SIGINT, lambda *_: agent.stop())
-    log.info("%s learns from %s", place.device, source.description)
+    log.info("%s learns %s from %s", place.device, agent.session.model_name, source.description)
     agent.run()
     if agent.refused:
         sys.stderr.write(f"tegu agent: the broker refuses {place.device}: {agent.refused} (user name, password?)\n")

@@ -22,11 +22,15 @@ def next_boot(folder: Path, device: str) -> int:
 
 
 def keep_boot(folder: Path, device: str, boot: int) -> None:
-    """Write the boot number durably: the old file or the new one is there, never half of one."""
-    path = folder / f"{device}.json"
+    """Write the boot number durably."""
+    write_durably(folder / f"{device}.json", json.dumps({"boot": boot}).encode())
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """The old file or the new one is there, never half of one."""
     part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump({"boot": boot}, file)
+    with part.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

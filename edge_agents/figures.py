@@ -9,16 +9,22 @@ from tegu.session import Session
 from .meter import Rapl
 
 MEMORY = Path("/proc/meminfo")
+RADIO = "ble"
 
 
 class Figures:
-    """Counts since the start: samples learned from, updates made, and what the source failed to give."""
+    """Counts since the start: samples learned from, updates made, and what the source failed to give.
+
+    radio: whose energy is modelled; empty: Bluetooth's. A meter counts from zero too.
+    """
 
     def __init__(self, radio: str, meter: Rapl | None = None) -> None:
         self.samples = self.updates = self.failed = 0
-        self._radio = radio
+        self._radio = radio or RADIO
         self._meter = meter
         self._began_s = monotonic()
+        if meter is not None:
+            meter.begin()
 
     def update(self) -> None:
         """About once a second: the meter wants to be looked at."""

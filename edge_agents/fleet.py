@@ -2,13 +2,12 @@
 
 import argparse
 import logging
-import os
 import signal
 import sys
 import threading
-from pathlib import Path
 
-from .agent import Agent, Place, add_telling, make_source
+from .agent import Agent, make_source
+from .place import Place, add_link, add_site, add_telling
 
 log = logging.getLogger("tegu.fleet")
 STOP_S = 10.0
@@ -56,14 +55,9 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("tegu fleet", description="Run many agents of simulated rooms in one process.")
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--prefix", default="room", help="devices, and users of the broker: PREFIX-1, PREFIX-2, ...")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=1883)
-    parser.add_argument("--password", default=os.environ.get("TEGU_PASSWORD", ""), help="of all; or in TEGU_PASSWORD")
-    parser.add_argument("--ca", default="", help="file of the certificate authority; then TLS")
-    parser.add_argument("--site", default="home")
-    parser.add_argument("--model", default="presence")
     parser.add_argument("--seed", type=int, default=1, help="of the simulated building")
-    parser.add_argument("--state", type=Path, default=Place.state_folder)
+    add_link(parser, "of all; or in TEGU_PASSWORD")
+    add_site(parser)
     add_telling(parser)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -79,6 +73,8 @@ def run(arguments: list[str]) -> int:
                     password=options.password,
                     ca=options.ca,
                     state_folder=options.state,
+                    energy=options.energy,
+                    room=f"{options.prefix}-{n}",
                     telemetry_s=options.telemetry,
                     curve_every=options.curve_every,
                 ),

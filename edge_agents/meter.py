@@ -17,7 +17,7 @@ MOST_WATTS = 2000.0  # a package spends less: a counter that fell was put back t
 
 
 class Rapl:
-    """joules: since the first look; metered_s: the seconds that it has looked, without the gaps.
+    """joules: since the first look, or begin(); metered_s: the seconds that it has looked, without the gaps.
 
     now_s: a clock that only grows. OSError, with a sentence, if the counter cannot be read now; later that is counted.
     """
@@ -27,6 +27,10 @@ class Rapl:
         self._range_uj = self._read("max_energy_range_uj")
         self._before_uj = self._read("energy_uj")
         self._at_s = now_s
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from zero."""
         self.joules = self.metered_s = 0.0
         self.failed = 0
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from tegu.room import GRID_S, RoomInputs
 
@@ -62,6 +63,7 @@ class RoomSource(Replay):
     """
 
     channel = "presence"
+    sensors = MappingProxyType(dict(CHANNELS))
 
     def __init__(self, room: Room, start: int = 0) -> None:
         super().__init__(room.name, room.simulated, room.description, room.support(), room.query(), start)

@@ -1,8 +1,10 @@
 """Where a device's samples come from. Subclass Source for a sensor of your own; rooms.py has recorded and simulated rooms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 Sample = tuple[Sequence[float], int | Sequence[float]]  # (inputs, class or outputs)
+BUILT_IN = {"room": "edge_agents.rooms:recorded", "simulated": "edge_agents.rooms:simulated"}  # by their short names
 STRIDE = 7  # quarters of an hour of one class between two samples of it
 
 
@@ -11,11 +13,15 @@ class Source:
 
     name: what a person calls it ("room 917810"). simulated: shown wherever its results appear. description: one line, real
     file or simulation and where the labels come from. poll_s: how long to wait after next_support gave None. channel: where
-    the device tells what it predicts of now, the probability of class 1 ("presence" of a room); empty: nowhere.
+    the device tells what it predicts of now, the probability of class 1 ("presence" of a room); empty: nowhere. sensors: its
+    channels with their units, as far as they are known before the first reading: a model that needs others is not for this
+    device. inputs: how many numbers a sample has; 0: that is not known before the first.
     """
 
     poll_s: float = 1.0
     channel: str = ""
+    sensors: Mapping[str, str] = MappingProxyType({})
+    inputs: int = 0
 
     def __init__(self, name: str, simulated: bool, description: str) -> None:
         self.name = name
@@ -72,6 +78,7 @@ class Replay(Source):
         super().__init__(name, simulated, description)
         self._support = support
         self._query = list(query)
+        self.inputs = len(support[0][0])
         self.given: int | None = None
         self._next = start % len(support)
         self._of_class: dict[int, list[int]] = {}  # places

@@ -35,7 +35,7 @@ def load_settings(path: str) -> "dict[str, Any]":
         raise ValueError("no %s on this board; make one with: tegu device provision" % path)
     except ValueError:
         raise ValueError("%s is not JSON" % path)
-    for name in ("device", "site", "model"):
+    for name in ("device", "site", "model") + (("room",) if settings.get("room") else ()):
         check_id(settings.get(name, ""), name)
     for part in ("link", "sensor", "label", "meter", "battery"):
         if settings.get(part) is None:
@@ -131,9 +131,9 @@ class Board:
         time.sleep_ms(milliseconds)
 
     @staticmethod
-    def restart() -> None:
+    def restart(wait_ms: int = RESTART_MS) -> None:
         """Begin anew, from what is in flash."""
-        time.sleep_ms(RESTART_MS)
+        time.sleep_ms(wait_ms)
         if not hasattr(_machine(), "reset"):
             sys.exit(1)  # MicroPython's unix port
         _machine().reset()

@@ -45,12 +45,14 @@ class Device:
         self._skipped = 0
         self._seconds = self._told = 0  # since the start; when telemetry was said, or the link came up
         self._looked_ms = self.board.clock()
-        thing = json.dumps({"model": "tegu:board", "sensor": sensor.get("kind", "none")}).encode()
-        names = settings["site"], settings["device"], settings["model"]
+        self._why = ""  # an update was not taken, as it was printed
+        self.settings_model: str = settings["model"]
+        self.reported, self.tries = b"", False  # what it reports of its model; whether it may go back to another one
+        model_name, thing, kept = self._registry("begin", settings)
+        names = settings["site"], settings["device"], model_name
         free_bytes = self.board.free_heap_bytes()  # for all that the session takes
-        self.session = Session(*names, next_boot(folder), thing, free_bytes, True, FlashKept(folder))
+        self.session = Session(*names, next_boot(folder), thing, free_bytes, True, FlashKept(kept))
         self.radio.will = self.session.will()
-        self._label_topic = topics.device(*names[:2], "label")
 
     def step(self) -> None:
         """Act on one event, learn from one sample, or rest."""
@@ -75,24 +77,32 @@ class Device:
         """Say good-bye."""
         self.radio.leave(self.session.leaving(), self.board.clock, LEAVE_MS)
 
+    def report(self) -> None:
+        """Which model it has."""
+        self.radio.carry_out([("publish", self._topic("reported"), self.reported, 1, True)])
+
     def _hear(self, event: "tuple[Any, ...]") -> None:
         if event[0] == "connected":
             self.links += 1
             self._told = self._seconds
             self.radio.carry_out(self.session.connected())
+            self.report()
+            self.radio.carry_out([("subscribe", self._topic("desired"))])
             print("connected")
         elif event[0] == "lost":
             print("no link:", event[1])
-        elif event[1] == self._label_topic:
-            self._label(event[2])
         else:
-            self._receive(event[1], event[2])
-
-    def _label(self, payload: bytes) -> None:
-        try:
-            self.samples.label(Label.decode(payload).label)
-        except WireError:
-            self.session.bad += 1
+            words = topics.parse(event[1])
+            kind = words[3] if words else ""
+            try:
+                if kind == "label":
+                    self.samples.label(Label.decode(event[2]).label)
+                elif kind == "desired":
+                    self._registry("hear", event[2])
+                else:
+                    self._receive(event[1], event[2])
+            except WireError:
+                self.session.bad += 1
 
     def _receive(self, topic: str, payload: bytes) -> None:
         session = self.session
@@ -106,6 +116,20 @@ class Device:
             keep_boot(self.folder, session.boot)
             self.radio.will = session.will()
             self.radio.leave([], self.board.clock, LEAVE_MS)
+        if session.refused_why != self._why:
+            self._why = session.refused_why
+            print("not taken:", self._why)
+        if self.tries and (session.refused or session.manifest is not None):
+            self._registry("judge")
+
+    def _registry(self, what: str, *given: "Any") -> "Any":
+        """A function of registry.py, which is in the heap for this call alone."""
+        import registry
+
+        return getattr(registry, what)(self, *given)
+
+    def _topic(self, kind: str, what: str = "") -> str:
+        return topics.device(self.session.site, self.session.device, kind, what)
 
     def _learn(self) -> bool:
         """From one sample, if there is one."""
@@ -180,13 +204,11 @@ class Device:
             self.failed += 1
             print("sensor:", error)
             return
-        session = self.session
         if readings:
             readings += self._presence()
         for channel, unit, value in readings:
             record = json.dumps([{"n": channel, "u": unit, "v": value}]).encode()
-            topic = topics.device(session.site, session.device, "sense", channel)
-            self.radio.carry_out([("publish", topic, record, 0, False)])
+            self.radio.carry_out([("publish", self._topic("sense", channel), record, 0, False)])
 
     def _presence(self) -> "list[tuple[str, str, float]]":
         """What the model makes of the last hour: the probability that someone is here. Empty if that cannot be told."""

@@ -9,6 +9,9 @@ second copy of them.
 | start | version, 4 bytes; version of the last whole initialization before or at it, 4, and its SHA-256 as hex, 64; length of the spec, 2; spec; weights, float32 |
 | learned | residual: float32 of the shared parameters, or nothing; the update that waits for its ack, or nothing; then its length, its key and the key of the last update that was accepted, 4 bytes a number |
 | boot | how often the board has started, 4 bytes |
+| twin | as tegu.twin encodes it (registry.py) |
+
+Of another model than the settings' the names of start and learned, and of the pieces on their way, begin with the model's and a dash.
 
 A key is version, boot and sequence number. Residual and update are one state: whenever the power goes, an update that was made
 is the one that its residual knows of. Decoding from flash follows tegu.wire.initialization.
@@ -63,7 +66,7 @@ def keep_boot(folder: str, boot: int) -> None:
 
 
 class FlashKept(Kept):
-    """As tegu.kept.Kept, in files of `folder`, which ends with a slash. OSError if the flash cannot be written."""
+    """As tegu.kept.Kept, in files whose names begin with `folder`: a slash is its end. OSError if the flash cannot be written."""
 
     def __init__(self, folder: str) -> None:
         self._starts, self._learned = Slots(folder + "start"), Slots(folder + "learned")

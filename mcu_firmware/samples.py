@@ -27,11 +27,11 @@ class Recording:
     def __init__(self, path: str) -> None:
         self.row: "array[float] | None" = None  # nothing is known of now
         self._file = open(path, "rb")
-        self.inputs, self._outputs, self._support, self._query = unpack("<HHHH", self._file.read(8))
+        self.inputs, self.outputs, self._support, self._query = unpack("<HHHH", self._file.read(8))
         if not self._support:
             raise ValueError("%s has no samples to learn from" % path)
         self._row = array("f", bytes(4 * self.inputs))
-        self._wanted = array("f", bytes(4 * max(1, self._outputs)))
+        self._wanted = array("f", bytes(4 * max(1, self.outputs)))
         self._at = 0
 
     def tick(self, time_s: int, motion: bool) -> "list[tuple[str, str, float]]":
@@ -55,24 +55,26 @@ class Recording:
         self._file.seek(8 + at * 4 * (len(self._row) + len(self._wanted)))
         self._file.readinto(self._row)
         self._file.readinto(self._wanted)
-        return self._row, self._wanted if self._outputs else int(self._wanted[0])
+        return self._row, self._wanted if self.outputs else int(self._wanted[0])
 
 
 class Room:
     """A CO2 sensor, and labels from a person's button, an app or a motion sensor. read: a sensor's, in ppm, Celsius, percent."""
+
+    outputs = 0  # its labels are classes
 
     def __init__(self, read: "Callable[[], Sequence[float] | None]", has_motion: bool) -> None:
         from tegu.room import GRID_S, INPUTS, RoomInputs  # a recording does not need it
 
         self._read = read
         self._has_motion = has_motion
-        self._grid_s, self._width = GRID_S, len(INPUTS)
+        self._grid_s, self.inputs = GRID_S, len(INPUTS)
         self._inputs = RoomInputs()
         self.row: "array[float] | None" = None  # the present inputs, if the last hour is known
-        self._rings = (array("f", bytes(4 * self._width * RING)), array("f", bytes(4 * self._width * RING)))
+        self._rings = (array("f", bytes(4 * self.inputs * RING)), array("f", bytes(4 * self.inputs * RING)))
         self._given = [0, 0]  # samples of each class that came, and that were learned from
         self._learned = [0, 0]
-        self._out = array("f", bytes(4 * self._width))
+        self._out = array("f", bytes(4 * self.inputs))
         self._slot = self._moved_slot = -1
 
     def tick(self, time_s: int, motion: bool) -> "list[tuple[str, str, float]]":
@@ -103,8 +105,8 @@ class Room:
         """The room is empty (0) or occupied (1) now: a sample, if the last hour is known."""
         if self.row is None or label not in (0, 1):
             return
-        at = self._given[label] % RING * self._width
-        for i in range(self._width):
+        at = self._given[label] % RING * self.inputs
+        for i in range(self.inputs):
             self._rings[label][at + i] = self.row[i]
         self._given[label] += 1
         self._learned[label] = max(self._learned[label], self._given[label] - RING)
@@ -113,8 +115,8 @@ class Room:
         label = 1 if wanted is None else wanted
         if label > 1 or self._learned[label] == self._given[label]:
             return None
-        at = self._learned[label] % RING * self._width
-        for i in range(self._width):
+        at = self._learned[label] % RING * self.inputs
+        for i in range(self.inputs):
             self._out[i] = self._rings[label][at + i]
         self._learned[label] += 1
         return self._out, label

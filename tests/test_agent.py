@@ -182,7 +182,7 @@ def test_readings_and_presence_come_with_the_telemetry(running: broker.RunningBr
         # Without an input the biases decide, which all start from the same number: one half.
         assert json.loads(first(tap, "sense/presence")) == [{"n": "presence", "u": "/", "v": 0.5}]
         with Peer(running, "room-1"):  # its link breaks, and it comes back and says what it is
-            assert json.loads(first(tap, "thing", "presence"))["properties"]["co2"]["unit"] == "ppm"
+            assert json.loads(first(tap, "thing", "presence"))["sensors"]["co2"] == "ppm"
 
 
 def test_a_sensor_that_does_not_answer_costs_its_readings_and_is_counted(

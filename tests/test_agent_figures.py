@@ -11,7 +11,8 @@ import pytest
 
 from coordinator.metrics import CHANNELS, CURVE_SAMPLES
 from edge_agents import rooms
-from edge_agents.agent import run
+from edge_agents.agent import make_source, run
+from edge_agents.facts import facts
 from edge_agents.figures import available_bytes
 from edge_agents.meter import Rapl, make_meter
 from edge_agents.scores import POINTS, Scores
@@ -193,6 +194,26 @@ def test_the_memory_that_is_free_is_linuxs_own_figure(tmp_path: Path) -> None:
     assert available_bytes(tmp_path / "nothing") is None
 
 
+# --- what it announces of itself ---
+
+
+def test_the_facts_of_a_machine_are_free_bytes_and_what_the_options_say(tmp_path: Path) -> None:
+    told = facts(tmp_path, "lora-sf7", "battery", "b1-2-07")
+    assert (told["radio"], told["energy"], told["room"], told["firmware"]) == ("lora", "battery", "b1-2-07", "0.1.0")
+    for name in ("ram", "flash"):
+        free_bytes = int(told[name])
+        assert free_bytes > 1 << 20
+        assert free_bytes % (1 << free_bytes.bit_length() - 3) == 0  # three binary digits
+    assert facts(tmp_path, "", "", "")["room"] == ""
+    with pytest.raises(ValueError, match="room must be 1 to 32 of a-z"):
+        facts(tmp_path, "", "", "B1.2.07")
+
+
+def test_a_room_that_can_be_none_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["room-1", "--state", str(tmp_path), "--room", "B1.2.07"]) == 1
+    assert "tegu agent: room must be 1 to 32 of a-z, 0-9 and '-', not 'B1.2.07'" in capsys.readouterr().err
+
+
 # --- readings ---
 
 
@@ -214,7 +235,7 @@ class Sensed(Source):
 
 
 def senses(source: Source) -> Senses:
-    return Senses("home", "room-1", "presence", source)
+    return Senses("home", "room-1", "presence", source, {"ram": 4096, "room": "b1-2-07"})
 
 
 def of_two_classes(spec: str, weights: list[float]) -> Learner:
@@ -230,22 +251,45 @@ def said(effects: list[tuple[Any, ...]]) -> dict[str, Any]:
     return {effect[1]: json.loads(effect[2]) for effect in effects}
 
 
-def test_readings_are_records_of_senml_after_a_thing_description_that_has_them() -> None:
+def test_readings_are_records_of_senml_after_an_announcement_that_has_them() -> None:
     source = Sensed()
     source.read = [("co2", "ppm", 612.0), ("temperature", "Cel", 21.5)]
     made = senses(source)
     thing, *records = made.effects(None)
     assert thing == ("publish", topic("thing"), made.thing, 1, True)
-    properties = json.loads(made.thing)["properties"]
-    assert {name: properties[name]["unit"] for name in ("co2", "temperature")} == {"co2": "ppm", "temperature": "Cel"}
+    assert json.loads(made.thing) == {
+        "tm": "urn:tegu:tm:device:1",
+        "title": "office",
+        "model": "presence",
+        "sensors": {"co2": "ppm", "temperature": "Cel"},
+        "ram": 4096,
+        "room": "b1-2-07",
+    }
     assert records == [
         ("publish", topic("sense/co2"), b'[{"n": "co2", "u": "ppm", "v": 612.0}]', 0, False),
         ("publish", topic("sense/temperature"), b'[{"n": "temperature", "u": "Cel", "v": 21.5}]', 0, False),
     ]
-    assert made.effects(None) == records  # the description is known by now
+    assert made.effects(None) == records  # the channels are known by now
     source.read = [("co2", "ppm", 613.0), ("motion", "/", 1.0)]
     made.effects(None)
-    assert list(json.loads(made.thing)["properties"]) == ["state", "telemetry", "co2", "temperature", "motion"]
+    assert json.loads(made.thing)["sensors"] == {"co2": "ppm", "temperature": "Cel", "motion": "/"}
+
+
+def test_what_a_source_has_is_announced_before_its_first_reading() -> None:
+    source = make_source("simulated", {})
+    assert source.readings() == []
+    assert json.loads(senses(source).thing)["sensors"] == {"co2": "ppm", "temperature": "Cel", "humidity": "%RH"}
+
+
+def test_a_device_with_too_many_channels_for_an_announcement_says_its_whole_description() -> None:
+    source = Sensed()
+    source.read = [(f"channel-{n}", "/", 1.0) for n in range(32)]
+    made = senses(source)
+    made.effects(None)
+    told = json.loads(made.thing)
+    assert len([name for name in told["properties"] if name.startswith("channel-")]) == 32
+    assert told["tegu:room"] == {"@id": "urn:tegu:home:room:b1-2-07"}
+    assert len(made.thing) < 16384
 
 
 @pytest.mark.parametrize(
@@ -261,7 +305,7 @@ def test_presence_is_the_probability_of_class_1_by_the_models_own_weights(spec: 
     assert made.effects(learner) == []  # nothing is known of now
     source.row = (1.0,)
     assert said(made.effects(learner))[topic("sense/presence")] == [{"n": "presence", "u": "/", "v": 0.75}]
-    assert json.loads(made.thing)["properties"]["presence"]["unit"] == "/"
+    assert json.loads(made.thing)["sensors"]["presence"] == "/"
     assert made.effects(None) == []
 
 

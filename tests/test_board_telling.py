@@ -34,6 +34,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
         if line.startswith("["):
             name, told = json.loads(line)
             found.setdefault(name, []).append(told)
+        else:
+            found.setdefault("printed", []).append(line)
     return found
 
 
@@ -98,3 +100,74 @@ def test_a_battery_is_told_in_volts_and_where_its_range_is_known_in_percent(scen
     assert volts == same_volts == pytest.approx(4.0, abs=0.001)  # 0.8 of 5 volts
     assert no_percent is None
     assert percent == pytest.approx(80.0, abs=0.1)  # 1.0 of the 1.25 volts from empty to full
+
+
+# --- what it announces, and the model that it is wished to have ---
+
+
+def test_a_board_announces_what_is_free_its_sensors_and_its_settings(scenes: Scenes) -> None:
+    ((told, length, qos_and_retain),) = scenes["announced"]
+    ram, flash = told.pop("ram"), told.pop("flash")
+    assert told == {
+        "tm": "urn:tegu:tm:device:1",
+        "title": "room-7",
+        "model": "m",
+        "sensors": {"co2": "ppm", "temperature": "Cel", "humidity": "%RH"},
+        "radio": "lora",  # a spreading factor is the energy's matter
+        "energy": "battery",
+        "firmware": "0.1.0",
+        "room": "b1-2-07",
+    }
+    assert 100_000 < ram < 512 * 1024
+    assert ram % (1 << ram.bit_length() - 6) == 0  # six binary digits
+    assert flash > 0
+    assert length < 512
+    assert qos_and_retain == [1, True]
+
+
+def test_the_sensors_are_those_of_the_settings(scenes: Scenes) -> None:
+    assert scenes["sht4x"] == [{"temperature": "Cel", "humidity": "%RH"}]
+    assert scenes["no sensor"] == [{}]
+
+
+def test_a_board_reports_its_model_and_begins_anew_with_the_one_that_it_is_wished(scenes: Scenes) -> None:
+    assert scenes["listens"] == [["subscribe", "tegu/1/home/device/room-7/desired"]]
+    # [restarts, model, boot number, what it reported, its states]
+    assert scenes["wished"][:5] == [
+        [[], "m", 1, [{"version": 0, "model": "m"}], ["ready"]],
+        [[], "m", 1, [{"version": 3, "model": "m"}], []],  # what it has
+        [[0], "m", 1, [], ["offline"]],
+        [[], "other", 2, [{"version": 4, "model": "other"}], ["ready"]],
+        [[], "other", 2, [{"version": 4, "model": "other"}], []],  # an old wish, and the manifest: it can be served
+    ]
+
+
+def test_a_board_that_cannot_serve_a_model_goes_back_to_the_one_before_and_says_why(scenes: Scenes) -> None:
+    why = "wide: takes 300 inputs, not 11"
+    assert scenes["wished"][5:] == [
+        [[0], "wide", 3, [], ["offline"]],
+        [[], "other", 4, [{"version": 5, "model": "other", "why": why}], ["ready"]],
+    ]
+    assert scenes["numbers"] == [[[0], {"version": 1, "model": "m", "why": "numbers: learns numbers, not classes"}]]
+    assert scenes["too large"] == ["large: needs 1073741824", [[0], "m"]]
+
+
+def test_what_is_no_wish_is_counted_and_changes_nothing(scenes: Scenes) -> None:
+    assert scenes["no wish"] == [[3, 0, []]]
+
+
+def test_what_was_kept_of_a_model_that_is_wished_for_no_more_is_removed_and_nothing_else(scenes: Scenes) -> None:
+    (names,) = scenes["kept"]
+    own = ["boot.0", "boot.1", "twin.0", "settings.json", "my-samples.f32"]
+    assert names == sorted([*own, "start.0", "learned.1", "pieces", "other-start.0", "other-learned.1", "other-pieces"])
+
+
+def test_why_an_update_was_not_taken_is_printed_when_it_is_another_reason(scenes: Scenes) -> None:
+    assert [line for line in scenes["printed"] if line.startswith("not taken")] == [
+        "not taken: outside: has no sensor co2",
+        "not taken: outside",
+    ]
+
+
+def test_what_the_registry_is_told_by_is_out_of_the_heap_again(scenes: Scenes) -> None:
+    assert scenes["out of the heap"] == [[]]

@@ -23,7 +23,7 @@ from tegu.wire.messages import State
 from tests.parts import needs
 from tests.peer import DEADLINE_S, MQTT5, MQTT311, Message, Peer
 
-NAMES = ("coordinator", "homeassistant", "join", "labels", "observer", "registry", "room-1", "room-2")
+NAMES = ("coordinator", "coordinator-2", "homeassistant", "join", "labels", "observer", "registry", "room-1", "room-2")
 USERS = {name: name for name in NAMES}
 KINDS = ("mosquitto", "embedded")
 
@@ -49,6 +49,7 @@ ALL_TOPICS = {STATE, ABOUT} | MODELS | DEVICES | JOINS
 # The rights in words, worked by hand from the table of topics in the design.
 WRITES = {
     "coordinator": ALL_TOPICS,
+    "coordinator-2": {topic for topic in ALL_TOPICS if "/device/coordinator-2/" not in topic},
     "homeassistant": set(),
     "join": JOINS,
     "labels": {device(name, "label") for name in NAMES if name != "labels"},
@@ -68,6 +69,7 @@ WRITES = {
 }
 READS = {
     "coordinator": ALL_TOPICS,
+    "coordinator-2": {topic for topic in ALL_TOPICS if "/device/coordinator-2/" not in topic},
     "homeassistant": {topic for topic in ALL_TOPICS if "/device/homeassistant/" not in topic},
     "join": set(),
     "labels": set(),

@@ -63,6 +63,7 @@ def provision(folder: Path, *options: str, name: str = "room-7") -> int:
 
 def test_the_settings_are_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--site", "lab", "--pir", "27", "--meter", "ina219", "--utc-offset", "+05:30"]
+    options += ["--room", "b1-2-07", "--energy", "battery"]
     assert provision(tmp_path, *options) == 0
     found = settings(tmp_path)
     password = found.pop("password")
@@ -71,6 +72,8 @@ def test_the_settings_are_what_was_asked_for(tmp_path: Path, capsys: pytest.Capt
         "device": "room-7",
         "site": "lab",
         "model": "presence",
+        "room": "b1-2-07",
+        "energy": "battery",
         "link": {
             "kind": "wifi",
             "ssid": "building",
@@ -107,7 +110,8 @@ def test_a_board_without_a_network_speaks_over_its_uart(tmp_path: Path) -> None:
 
 def test_the_example_has_every_setting_that_provision_writes(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text(_certificate(tmp_path))
-    assert provision(tmp_path, "--pir", "27", "--meter", "ina219", "--ca", str(tmp_path / "ca.crt")) == 0
+    options = ["--pir", "27", "--meter", "ina219", "--room", "b1-2-07", "--energy", "battery"]
+    assert provision(tmp_path, *options, "--ca", str(tmp_path / "ca.crt")) == 0
     example = json.loads((ROOT / "mcu_firmware" / "settings.example.json").read_text())
     by_hand = {"telemetry_s", "battery", "battery.pin", "battery.scale", "battery.empty", "battery.full"}
     assert _names(settings(tmp_path)) == _names(example) - by_hand
@@ -180,6 +184,7 @@ def test_an_identity_is_not_replaced_by_accident(tmp_path: Path, capsys: pytest.
     ("options", "sentence"),
     [
         (["--site", "My Home"], "site must be 1 to 32 of a-z, 0-9"),
+        (["--room", "B1.2.07"], "room must be 1 to 32 of a-z, 0-9"),
         (["--broker", "mqtt://10.0.0.1"], "--broker HOST or HOST:PORT is needed"),
         (["--broker", "10.0.0.1:99999"], "--broker HOST or HOST:PORT is needed"),
         (["--pins", "21"], "two pins are needed: --pins SDA,SCL"),
@@ -633,5 +638,5 @@ def test_the_guide_names_what_is_really_said() -> None:
     sources = "".join(path.read_text() for folder in folders for path in folder.glob("*.py"))
     table = GUIDE.split("## When something is wrong")[1].split("\n## ")[0]
     said = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
-    assert len(said) == 11
+    assert len(said) == 12
     assert [words for words in said if words not in sources] == []

@@ -1,12 +1,18 @@
 """What a device says of itself beside what it learns: its modelled energy and its Thing Description."""
 
 import json
+from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
+import coordinator
+from coordinator.semantics import terms
+from tegu.description import BYTE
 from tegu.energy import modelled
-from tegu.thing import describe
-from tegu.topics import device
+from tegu.thing import announce, describe
+
+BARE = b'{"tm": "urn:tegu:tm:device:1"}'
 
 
 def test_energy_is_cycles_bytes_and_sessions_times_their_costs() -> None:
@@ -21,19 +27,17 @@ def test_energy_is_cycles_bytes_and_sessions_times_their_costs() -> None:
         modelled(1, 1, 1, 1, 1, "zigbee")
 
 
-def test_a_thing_has_what_the_standard_asks_for_and_the_topics_of_its_device() -> None:
-    thing = json.loads(json.dumps(describe("home", "room-1", "presence", "Office", {"co2": "ppm"})))
-    assert thing["@context"][0] == "https://www.w3.org/2022/wot/td/v1.1"
-    assert (thing["@type"], thing["id"], thing["title"]) == ("Thing", "urn:tegu:home:room-1", "Office")
-    assert thing["security"] in thing["securityDefinitions"]
-    properties = thing["properties"]
-    assert properties["co2"]["unit"] == "ppm"
-    for name, topic in (
-        ("state", device("home", "room-1", "state")),
-        ("co2", device("home", "room-1", "sense", "co2")),
-    ):
-        assert properties[name]["forms"][0]["href"] == "mqtt://broker/" + topic
-    assert thing["actions"]["label"]["forms"][0]["href"].endswith(device("home", "room-1", "label"))
-    assert thing["events"]["update"]["forms"][0]["href"].endswith(device("home", "room-1", "update", "presence"))
-    with pytest.raises(ValueError, match="site"):
-        describe("Home", "room-1", "presence", "Office", {})
+@pytest.mark.parametrize("announced", [announce("Office", "presence", {"co2": "ppm"}, ram=4096, room="b1-2-07"), BARE])
+def test_the_description_of_a_device_is_one_by_the_standards_schema(announced: bytes) -> None:
+    schema = json.loads((Path(coordinator.__file__).parent / "thing.schema.json").read_text(encoding="utf-8"))
+    thing = json.loads(json.dumps(describe("home", "room-1", json.loads(announced))))
+    assert [error.message for error in jsonschema_rs.validator_for(schema).iter_errors(thing)] == []
+
+
+def test_the_description_of_a_device_has_the_names_of_the_graph() -> None:
+    thing = describe("home", "room-1", json.loads(announce("Office", "presence", {}, room="b1-2-07")))
+    assert thing["id"] == terms.device("home", "room-1").value
+    assert thing["tegu:room"] == {"@id": terms.room("home", "b1-2-07").value}
+    prefixes = thing["@context"][1]
+    assert prefixes == {name: terms.PREFIXES[name] for name in prefixes}
+    assert terms.term("unit:BYTE").value == BYTE

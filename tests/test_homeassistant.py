@@ -19,7 +19,7 @@ from coordinator.metrics import CHANNELS
 from experiments import broker
 from experiments.broker import RunningBroker
 from tegu import topics
-from tegu.thing import describe
+from tegu.thing import announce, describe
 from tegu.wire.messages import State, encode_numbers
 from tests.parts import needs
 from tests.peer import Message, Peer
@@ -236,23 +236,28 @@ def test_a_message_goes_out_when_it_says_something_new_and_only_then() -> None:
     assert "telemetry_version" in config_of(told.heard(device("telemetry"), telemetry))["components"]
     assert told.heard(device("telemetry"), telemetry) == []
     assert told.heard(device("telemetry"), encode_numbers({"loss_after": 0.5})) == []
-    thing = json.dumps({"title": "Room 917.810", "model": "tegu:board", "version": {"instance": "0.1.0"}}).encode()
+    thing = announce("Room 917.810", "presence", {}, firmware="0.1.0")
     config = config_of(told.heard(device("thing"), thing))
     assert config["device"] == {
         "identifiers": ["tegu_home_room-1"],
         "name": "Room 917.810",
         "manufacturer": "Tegu",
-        "model": "tegu:board",
+        "model": "presence",
         "sw_version": "0.1.0",
     }
     assert list(config["components"]) == ["state", "telemetry_version", "sense_co2"]
     assert told.heard(device("thing"), thing) == []
 
 
-def test_a_thing_description_names_the_channels_before_they_are_heard() -> None:
+@pytest.mark.parametrize("form", ["as a board announces it", "in full"])
+def test_a_thing_names_its_channels_before_they_are_heard(form: str) -> None:
     told = Discovery("homeassistant", "home")
-    thing = describe("home", "room-1", "presence", "Room 1", {"co2": "ppm", "pressure": "hPa"})
-    config = config_of(told.heard(device("thing"), json.dumps(thing).encode()))
+    thing = announce("Room 1", "presence", {"co2": "ppm", "pressure": "hPa"}, firmware="0.1.0")
+    if form == "in full":
+        thing = json.dumps(describe("home", "room-1", json.loads(thing))).encode()
+    config = config_of(told.heard(device("thing"), thing))
+    assert (config["device"]["name"], config["device"]["sw_version"]) == ("Room 1", "0.1.0")
+    assert list(config["components"]) == ["state", "sense_co2", "sense_pressure"]
     assert config["components"]["sense_co2"]["device_class"] == "carbon_dioxide"
     assert config["components"]["sense_pressure"]["unit_of_measurement"] == "hPa"
     assert told.heard(device("sense", "co2"), senml("co2", v=612)) == []
@@ -267,14 +272,14 @@ def test_a_device_that_is_taken_away_is_taken_out() -> None:
 
 def test_a_coordinator_that_starts_again_knows_what_it_has_said() -> None:
     before = room()
-    before.heard(device("thing"), b'{"title": "Room 1", "model": "tegu:board"}')
+    before.heard(device("thing"), b'{"tm": "urn:tegu:tm:device:1", "title": "Room 1"}')
     [(topic, payload, _)] = before.everything()
     after = Discovery("homeassistant", "home")
     assert after.own == "homeassistant/device/tegu-home/+/config"
     assert after.heard(topic, payload) == []
     assert after.everything() == before.everything()
     assert after.heard(device("state"), state()) == []
-    assert after.heard(device("thing"), b'{"title": "Room 1", "model": "tegu:board"}') == []
+    assert after.heard(device("thing"), b'{"tm": "urn:tegu:tm:device:1", "title": "Room 1"}') == []
     for channel in (*CHANNELS, "door-open", "pressure"):
         assert after.heard(device("sense", channel), senml(channel, v=1)) == []
     assert after.heard(device("telemetry"), encode_numbers({"battery_percent": 80})) == []
@@ -301,6 +306,8 @@ def test_its_own_message_coming_back_changes_nothing() -> None:
         ("tegu/1/home/device/room-1/sense/co2/x", senml("co2", v=1)),
         (device("thing"), b"[]"),
         (device("thing"), b'{"properties": {"co2": {"forms": []}}}'),
+        (device("thing"), b'{"tm": "urn:tegu:tm:device:1", "sensors": ["co2"]}'),
+        (device("thing"), b'{"tm": "urn:tegu:tm:device:1", "sensors": {"C O 2": "ppm"}}'),
         (device("thing"), b'{"title": "' + bytes(MOST_BYTES) + b'"}'),
         (device("sense", "co2"), b"612"),
         (device("sense", "co2"), b"[]"),
@@ -334,7 +341,7 @@ def test_a_device_cannot_make_its_message_too_long() -> None:
     again = Discovery("homeassistant", site)
     again.heard(topic, payload)
     assert again.heard(topics.device(site, name, "sense", f"{69:032d}"), senml("x", u="u" * 16, v=1)) == []
-    thing = json.dumps({"title": "t" * 500, "model": "m" * 500, "version": "v" * 500}).encode()
+    thing = json.dumps({"title": "t" * 500, "model": "m" * 500, "tegu:firmware": "v" * 500}).encode()
     assert config_of(told.heard(topics.device(site, name, "thing"), thing))["device"]["name"] == "t" * 64
 
 

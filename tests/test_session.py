@@ -526,6 +526,85 @@ def test_a_second_ack_of_the_same_update_is_nothing() -> None:
     assert next_entries(session) == {1: -0.5}
 
 
+# --- a round for others ---
+
+
+def outside(version: int) -> bytes:
+    """What a device hears that no query has selected."""
+    return Ack(result="outside", version=version, why="has no sensor co2").encode()
+
+
+def test_a_device_outside_of_the_round_keeps_and_sends_nothing_of_it_and_goes_on_at_the_next_version() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], samples=2)
+    session.sample(*SAMPLE)
+    assert session.received(ACK, outside(1)) == []
+    assert (session.learning, session.learned, session.diverged) == (False, 0, 0)
+    assert session.learner is not None
+    assert session.learner.weights.tolist() == [1.0, 0.0]
+    session.received(ROUND, a_round(2, 1))  # another round of the same version
+    assert not session.learning
+    given(session, 2, [1.0, 0.0], top_p=100.0)
+    assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0, 1: -0.5}  # of version 2 alone
+
+
+def test_a_round_for_others_leaves_the_residual_of_earlier_ones() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, ack("accepted", 1))
+    given(session, 2, [1.0, 0.0], samples=2)
+    session.sample(*SAMPLE)
+    session.received(ACK, outside(2))
+    assert next_entries(session, 3) == {1: -0.5}
+
+
+def test_who_hears_that_a_round_is_for_others_before_it_has_begun_does_not_begin() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, ack("accepted", 1))
+    session.received(ACK, outside(2))
+    given(session, 2, [1.0, 0.0])
+    assert (session.version, session.learning) == (2, False)
+    assert given(session, 3, [1.0, 0.0]).learning
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_that_another_versions_round_is_for_others_does_not_end_this_one(version: int) -> None:
+    session = given(a_session(), 2, [1.0, 0.0], samples=2)
+    session.sample(*SAMPLE)
+    session.received(ACK, outside(version))
+    assert (session.learning, session.learned) == (True, 1)
+
+
+def test_that_an_older_round_was_for_others_does_not_make_a_device_answer_twice() -> None:
+    session = given(a_session(), 2, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, ack("accepted", 1, version=2))
+    session.received(ACK, outside(1))
+    session.received(ROUND, a_round(3, 2))
+    assert not session.learning
+
+
+def test_a_verdict_on_one_update_is_told_and_no_word_on_the_rounds_of_its_version() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    session.received(ACK, Ack(result="outside", boot=1, sequence=1, version=1, why="has no sensor co2").encode())
+    assert session.refused_why == "outside: has no sensor co2"
+    assert session.idle
+    session.received(ROUND, a_round(2, 1))
+    assert session.learning
+
+
+def test_why_an_update_was_refused_is_there_until_another_reason_comes() -> None:
+    session = given(a_session(), 1, [1.0, 0.0])
+    session.sample(*SAMPLE)
+    assert session.refused_why == ""
+    session.received(ACK, Ack(result="limited", version=1, why="too often").encode())
+    session.received(ACK, ack("accepted", 1))
+    assert session.refused_why == "limited: too often"
+    session.received(ACK, ack("late", 1))
+    assert session.refused_why == "late"
+
+
 # --- the residual ---
 
 
@@ -543,7 +622,7 @@ def test_after_an_accepted_update_the_residual_is_what_was_not_sent(result: str)
     assert next_entries(session) == {1: -0.5}
 
 
-@pytest.mark.parametrize("result", ["stale", "late", "invalid", "limited"])
+@pytest.mark.parametrize("result", ["stale", "late", "invalid", "limited", "outside"])
 def test_after_any_other_answer_the_residual_is_all_of_it(result: str) -> None:
     session = given(a_session(), 1, [1.0, 0.0])
     session.sample(*SAMPLE)

@@ -30,7 +30,7 @@ SPECS = (
     "120 | dense 10 tanh",
 )
 MODELS = [Model(spec) for spec in SPECS]
-MESSAGES = (messages.Manifest, messages.Round, messages.Ack, messages.State)
+MESSAGES = (messages.Manifest, messages.Round, messages.Ack, messages.State, messages.Desired, messages.Reported)
 
 models = st.sampled_from(MODELS)
 counters = st.tuples(*[st.one_of(st.integers(0, 300), st.integers(0, 2**32 - 1))] * 4)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tegu.energy import JOULES_PER_BYTE
+from tegu.thing import ENERGY_SOURCES
 
 from .provision import KEEPALIVE_S, LINKS, RECEIVE_BYTES, SENSORS, provision
 
@@ -34,6 +35,8 @@ def _provision_options(parser: argparse.ArgumentParser) -> None:
     add("--pir", metavar="PIN", help="a motion sensor that gives labels")
     add("--meter", choices=("ina219",), help="a power meter on the same I2C")
     add("--shunt-ohms", type=float, default=0.1)
+    add("--room", default="", help="where the board is, as an id")
+    add("--energy", choices=ENERGY_SOURCES, help="where its power comes from")
     add("--radio", choices=sorted(JOULES_PER_BYTE), help="whose energy is modelled (default: wifi, or ble)")
     add("--utc-offset", metavar="+HH:MM", help="of the room's clock (default: this machine's)")
     add("--receive-bytes", type=int, default=RECEIVE_BYTES, help="the largest message the board takes")

@@ -24,7 +24,15 @@ from tegu.topics import check_id
 
 LINKS = ("wifi", "serial", "unix")
 SENSORS = ("scd4x", "sht4x", "replay")
-RESERVED = ("coordinator", "join", "labels", "observer")  # broker_config/acl gives these names other rights
+RESERVED = (
+    "coordinator",
+    "coordinator-2",
+    "registry",
+    "join",
+    "labels",
+    "observer",
+    "homeassistant",
+)  # broker_config/acl gives these names other rights
 PASSWORD_BYTES = 18  # 24 letters
 RECEIVE_BYTES = 2048
 KEEPALIVE_S = 30
@@ -92,6 +100,10 @@ def settings_of(options: argparse.Namespace, password: str) -> Settings:
         "sleep": options.sleep_s,
         "watchdog_s": options.watchdog_s,
     }
+    if options.room:
+        settings["room"] = check_id(options.room, "room")
+    if options.energy is not None:
+        settings["energy"] = options.energy
     if options.pir is not None:
         settings["label"] = {"pir_pin": _pin(options.pir)}
     if options.meter is not None:

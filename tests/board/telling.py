@@ -1,4 +1,4 @@
-# ruff: noqa: E402, PTH102, PTH123
+# ruff: noqa: E402, PTH102, PTH123, PTH208
 """What a board tells, second by second, in MicroPython: `micropython telling.py FIRMWARE LIBRARY FOLDER`.
 
 The radio keeps what it is given, the clock goes by itself, and the sensor reads what it is told to. Prints a line of JSON a
@@ -38,6 +38,9 @@ class Radio:
         if self.state == "connected":
             self.told.extend(effects)
 
+    def leave(self, effects, clock, within_ms):
+        self.carry_out(effects)
+
 
 class Told:
     """A device under a clock of its own, in a folder of its own."""
@@ -48,13 +51,19 @@ class Told:
         settings = {"device": "room-7", "site": "home", "model": "m", "link": {"kind": "unix", "host": "nobody"}}
         settings.update(changes)
         Told.made += 1
-        folder = f"{sys.argv[3]}/{Told.made}"
-        os.mkdir(folder)
-        with open(folder + "/settings.json", "w") as file:
+        self.folder = f"{sys.argv[3]}/{Told.made}"
+        os.mkdir(self.folder)
+        with open(self.folder + "/settings.json", "w") as file:
             json.dump(settings, file)
         self.now_ms, self.local_s, self.told = 0, 0, []
-        self.device = firmware.Device(folder + "/")
+        self.start()
+
+    def start(self):
+        """Another life, from what is in the folder."""
+        self.device = firmware.Device(self.folder + "/")
+        self.restarts = []
         board = self.device.board
+        board.restart = self.restarts.append
         board.clock, board.rest, board.local_s = lambda: self.now_ms, lambda _: None, lambda: self.local_s
         self.device.samples._read = lambda: (612.0, 21.5, 40.0)
         self.device.radio = Radio(self.told)
@@ -74,6 +83,19 @@ class Told:
         session.received(topics.model("home", "m", "manifest"), json.dumps(told).encode())
         session.received(topics.chunk("home", "m", 1, 0), whole)
         assert session.version == 1
+
+    def say(self, kind, fields):
+        """Something for this device alone, from the registry or the coordinator."""
+        self.device._hear(("message", topics.device("home", "room-7", kind), json.dumps(fields).encode()))
+
+    def model(self, name, spec):
+        """The manifest of a model."""
+        model = Model(spec)
+        told = {"model": name, "spec": spec, "hash": model.shape_hash, "version": 1, "bytes": 9, "chunks": 1}
+        told.update(sha256="", inner_step_size=0.1, samples=2, top_p=100.0, heap_bytes=self.heap_bytes)
+        self.device._hear(("message", topics.model("home", name, "manifest"), json.dumps(told).encode()))
+
+    heap_bytes = 0
 
     def heard(self, kind):
         """What was published of that kind since the last time: [(topic's end, what the JSON says)]."""
@@ -188,3 +210,81 @@ for battery in ({"pin": 34, "scale": 5.0}, {"pin": 34, "scale": 5.0, "empty": 3.
     told.device._tell({})
     numbers = told.heard("telemetry")[0][1]
     say("battery", [numbers["battery_volts"], numbers.get("battery_percent")])
+
+
+def lived(told):
+    """What it did since the last time: [[restarts], its model, boot number, what it reported, states that it said]."""
+    device = told.device
+    published = [effect for effect in told.told if effect[0] == "publish"]
+    told.told.clear()
+    said = [json.loads(payload) for _, topic, payload, _, _ in published if topic.endswith("/reported")]
+    states = [json.loads(payload)["state"] for _, topic, payload, _, _ in published if topic.endswith("/state")]
+    return [told.restarts, device.session.model_name, device.session.boot, said, states]
+
+
+del sys.modules["machine"]
+SCD4X = {"kind": "scd4x", "sda": 1, "scl": 2}
+told = Told(sensor=SCD4X, room="b1-2-07", energy="battery", radio="lora-sf7")
+told.device._hear(("connected",))
+said = {effect[1].split("/")[-1]: effect for effect in told.told}
+say("announced", [json.loads(said["thing"][2]), len(said["thing"][2]), said["thing"][3:]])
+say("listens", said["desired"])
+say("sht4x", json.loads(Told(sensor={"kind": "sht4x"}).device.session.thing)["sensors"])
+say("no sensor", json.loads(Told().device.session.thing)["sensors"])
+
+told = Told(sensor=SCD4X)
+told.device._hear(("connected",))
+say("wished", lived(told))
+told.say("desired", {"version": 3, "model": "m"})
+say("wished", lived(told))
+told.say("desired", {"version": 4, "model": "other"})
+say("wished", lived(told))
+told.start()
+told.device._hear(("connected",))
+say("wished", lived(told))
+told.say("desired", {"version": 4, "model": "other"})
+told.model("other", "11 | dense 2 softmax")
+say("wished", lived(told))
+told.say("desired", {"version": 5, "model": "wide"})
+told.start()
+told.device._hear(("connected",))
+told.told.clear()
+told.model("wide", "300 | dense 2 softmax")
+say("wished", lived(told))
+told.start()
+told.device._hear(("connected",))
+say("wished", lived(told))
+
+told = Told(sensor=SCD4X)
+told.say("desired", {"version": 1, "model": "numbers"})
+told.start()
+told.model("numbers", "11 | dense 1 linear")
+say("numbers", [told.restarts, json.loads(told.device.reported)])
+
+told = Told(sensor=SCD4X)
+told.say("desired", {"version": 1, "model": "large"})
+told.start()
+told.device._hear(("connected",))
+told.heap_bytes = 1 << 30
+told.model("large", "11 | dense 2 softmax")
+say("too large", json.loads(told.device.reported)["why"].split(" bytes")[0])
+say("too large", [told.restarts, json.loads(told.device.reported)["model"]])
+
+told = Told(sensor=SCD4X)
+for why in ("has no sensor co2", "has no sensor co2", ""):
+    told.say("ack/m", {"result": "outside", "version": 1, "why": why})
+
+told = Told(sensor=SCD4X)
+for bad in ("{", [], {"version": 1}):
+    told.say("desired", bad)
+say("no wish", [told.device.session.bad, json.loads(told.device.reported)["version"], told.restarts])
+
+told = Told(sensor=SCD4X)
+for name in ("start.0", "learned.1", "pieces"):
+    for model in ("", "gone-", "other-"):
+        open(told.folder + "/" + model + name, "w").close()
+open(told.folder + "/my-samples.f32", "w").close()
+told.say("desired", {"version": 1, "model": "other"})
+told.start()
+say("kept", sorted(os.listdir(told.folder)))
+say("out of the heap", [name for name in sys.modules if name in ("registry", "tegu.thing", "tegu.twin")])

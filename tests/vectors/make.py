@@ -314,6 +314,8 @@ MANIFEST = {
 ROUND = {"round_num": 9, "version": 3, "opens_s": 1790000000, "closes_s": 1790000600, "quorum": 5}
 ACK = {"result": "accepted", "boot": 7, "sequence": 12, "version": 4}
 STATE = {"state": "ready", "boot": 7}
+DESIRED = {"version": 3, "model": "presence"}
+REPORTED = {"version": 3, "model": "presence", "why": "sine: needs 1 inputs, has 11"}
 
 
 def text(fields: dict[str, Any] | str) -> str:
@@ -357,6 +359,9 @@ def messages() -> list[dict[str, Any]]:
             "fields": {"state": "ready", "boot": 7, "model": "m", "version": 41, "wakes_s": 0, "why": ""},
             "same": True,
         },
+        {"kind": "Desired", "hex": text(DESIRED), "fields": DESIRED, "same": True},
+        {"kind": "Reported", "hex": text(DESIRED), "fields": {**DESIRED, "why": ""}, "same": True},
+        {"kind": "Reported", "hex": text(REPORTED), "fields": REPORTED, "same": True},
     ]
 
 
@@ -374,6 +379,8 @@ def malformed_messages() -> list[dict[str, Any]]:
         ("Round", ROUND),
         ("Ack", {"result": "late", "version": 1}),
         ("State", {"state": "ready"}),
+        ("Desired", DESIRED),
+        ("Reported", DESIRED),
     ):
         for name, value in fields.items():
             add(kind, name, "is missing", without(fields, name))

@@ -71,6 +71,7 @@ class Session:
         self.bad = 0
         self.accepted = 0
         self.diverged = 0
+        self.refused_why = ""  # what the newest ack that did not take an update said
         self.bytes = {"model_down": 0, "update_up": 0, "telemetry_up": 0}  # payload bytes by class
         if kept is None:
             from .kept import Kept
@@ -78,6 +79,7 @@ class Session:
             kept = Kept()
         self._kept = kept
         self._round: Round | None = None
+        self.opens_s = 0  # when the newest round was opened, by the coordinator's clock; 0 if none is known
         self._answered = 0  # the version to which this device has contributed
         self._tried = 0  # the round in which it last began to learn
         self._top_p = 0.0  # percent, of the round in which it learns
@@ -85,7 +87,7 @@ class Session:
         self._missed = 0  # what was asked for again
         self._asked = 0  # the version that is on its way; below zero: as a delta
         self._kept_at = 0  # version at which something of this device was last accepted
-        self._refused = False
+        self.refused = ""  # why the manifest asks for more than this device has
         self._sequence = 0
         self._sent_s: "float | None" = None
         self._chunk = 0  # the piece that is on its way
@@ -99,11 +101,6 @@ class Session:
     def version(self) -> int:
         """Of the initialization in hand; 0 is none."""
         return self._kept.version
-
-    @property
-    def opens_s(self) -> int:
-        """When the newest round was opened, by the coordinator's clock; 0 if none is known."""
-        return self._round.opens_s if self._round else 0
 
     @property
     def idle(self) -> bool:
@@ -157,8 +154,8 @@ class Session:
                     return self._on_delta(topic, payload)
             elif owner == "device" and name == self.device and kind == "ack" and rest == self.model_name:
                 return self._on_ack(Ack.decode(payload))
-            elif owner == "coordinator":
-                return self._on_coordinator(State.decode(payload))
+            elif owner == "coordinator" and State.decode(payload).state == "online":
+                return self._send()  # said at each of its connects: what came in between may never have reached it
         except WireError:
             self.bad += 1
         return []
@@ -168,11 +165,16 @@ class Session:
 
         ValueError if the sample is bad; nothing has changed then.
         """
-        if self.learner is None or self.manifest is None or not self.version:
+        learner, told = self.learner, self.manifest
+        if learner is None or told is None or not self.version:
             return []
-        self._set_learner(self.learner, self.manifest)
+        learner.inner_step_size, learner.only = told.inner_step_size, told.adapt
+        if self.learning:
+            learner.inner_step_size, learner.only = self._step, ""
+            if told.rebuild:
+                learner.only = "local" if self.learned < told.rebuild else "shared"
         try:
-            self.learner.step(x, y)
+            learner.step(x, y)
         except ArithmeticError:
             if self.learning:
                 self._diverge()
@@ -183,17 +185,7 @@ class Session:
         if not self.learning:
             return []
         self.learned += 1
-        return self._finish() if self.learned >= self.manifest.samples else []
-
-    def _set_learner(self, learner: Learner, told: Manifest) -> None:
-        """Which layers learn from the next sample, and by which step."""
-        learner.inner_step_size = self._step if self.learning else told.inner_step_size
-        if not self.learning:
-            learner.only = told.adapt
-        elif told.rebuild:
-            learner.only = "local" if self.learned < told.rebuild else "shared"
-        else:
-            learner.only = ""
+        return self._finish() if self.learned >= told.samples else []
 
     def tick(self, now_s: float) -> "Effects":
         """Time has come to now_s (any clock that only grows): send again what has waited RESEND_S for its ack."""
@@ -261,9 +253,8 @@ class Session:
         if self.manifest is None and self.version:
             self._recognise(manifest)
         if self.free_heap_bytes and manifest.heap_bytes > self.free_heap_bytes:
-            why = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
-            self._refused = True
-            return self._say("refused", 0, why)
+            self.refused = "needs %d bytes of heap, has %d" % (manifest.heap_bytes, self.free_heap_bytes)
+            return self._say("refused", 0, self.refused)
         if self.model is None or self.model.spec != manifest.spec:
             try:
                 model = Model(manifest.spec)
@@ -275,8 +266,8 @@ class Session:
             self.learner = None
             self._forget()
         self.manifest = manifest
-        welcome = self._say("ready") if self._refused else []
-        self._refused = False
+        welcome = self._say("ready") if self.refused else []
+        self.refused = ""
         return welcome + self._fetch()
 
     def _recognise(self, manifest: Manifest) -> None:
@@ -379,9 +370,9 @@ class Session:
 
     def _settle(self) -> None:
         """Before another initialization takes the place of the one in hand."""
-        assert self.manifest is not None
-        if self.learning:
-            self._keep()  # what is learned so far counts on: `learned` stays
+        assert self.manifest is not None and self.model is not None
+        if self.learning and self.learner is not None and not self._kept.keep(self.model, self.learner.weights):
+            self._diverge()  # else what is learned so far counts on: `learned` stays
         if not self.learning or self.manifest.rebuild:
             self.learned = 0
         self.learning = False
@@ -404,6 +395,7 @@ class Session:
         if opened is not None and not (0.0 <= opened.top_p <= 100.0 and 0.0 <= opened.inner_step_size <= 1.0):
             raise WireError("top_p or inner_step_size: out of range")
         self._round = opened
+        self.opens_s = opened.opens_s if opened is not None else 0
         return self._fetch() + self._begin()
 
     def _begin(self) -> "Effects":
@@ -428,12 +420,6 @@ class Session:
         """Back to the initialization."""
         assert self.learner is not None
         self._kept.restore(self.learner.weights)
-
-    def _keep(self) -> None:
-        """Add what was learned to the residual, unless it is not finite (then all of it is dropped)."""
-        assert self.model is not None and self.learner is not None
-        if not self._kept.keep(self.model, self.learner.weights):
-            self._diverge()
 
     def _diverge(self) -> None:
         """Learning went out of bounds: back to the initialization, with nothing kept. The round goes on without us."""
@@ -478,16 +464,20 @@ class Session:
         if self.boot < ack.least_boot < MOST_BOOTS:  # this device forgot how often it had started
             self.boot = ack.least_boot + 1
             effects = self._say("ready")
+        accepted = ack.result in ("accepted", "duplicate")
+        if not accepted:
+            self.refused_why = ack.result + ": " + ack.why if ack.why else ack.result
+        if ack.result == "outside" and not ack.sequence and ack.version >= self.version:
+            self._answered = ack.version  # this version's round is for others
+            if self.learning and ack.version == self.version:
+                self.learning = False
+                self.learned = 0
+                self._restart()
         key = self._kept.pending_key
         if self._kept.pending is None or (ack.boot, ack.sequence) != key[1:]:
             return effects
-        accepted = ack.result in ("accepted", "duplicate")
         self._kept.answered(self.model, accepted)
         if accepted:
             self.accepted += 1
             self._answered = self._kept_at = key[0]
         return effects + self._begin()
-
-    def _on_coordinator(self, state: State) -> "Effects":
-        """It says so at each of its connects: what came while it, or the broker, was away may never have reached it."""
-        return self._send() if state.state == "online" else []

@@ -46,8 +46,8 @@ INITIALIZATION: all the parameters of a version.
            then its values as signed bytes (-128 is never sent)
     4      CRC
 
-MANIFEST, ROUND, ACK, STATE, LABEL and telemetry are small JSON objects, so that they can be read in any MQTT tool; the classes of
-tegu.wire.messages say their fields. Unknown fields are ignored, which leaves room to add some.
+MANIFEST, ROUND, ACK, STATE, LABEL, DESIRED, REPORTED and telemetry are small JSON objects, so that they can be read in any MQTT
+tool; the classes of tegu.wire.messages say their fields. Unknown fields are ignored, which leaves room to add some.
 
 Errors: WireError (a kind of ValueError) names the field that is wrong. Nothing is allocated by a number from the wire
 before it was checked against the payload's length and the model. Padding that is not zero, bytes after the last section

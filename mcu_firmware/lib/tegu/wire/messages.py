@@ -172,6 +172,23 @@ class Label(Message):
     label: int  # the class
 
 
+class Desired(Message):
+    """The model that the registry wants a device to have: retained. version: of the wish, one more with each."""
+
+    FIELDS = "version:int model:str"
+    version: int
+    model: str
+
+
+class Reported(Message):
+    """The model that a device has, and the newest wish that it knows of: retained. why: it has another than was wished for."""
+
+    FIELDS = "version:int model:str why:str="
+    version: int
+    model: str
+    why: str
+
+
 def encode_numbers(numbers: "dict[str, float]") -> bytes:
     """Telemetry: flat numbers by name, as JSON."""
     return json.dumps(numbers).encode()
