@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from coordinator.settings import MonitorSettings, to_toml
+from coordinator.settings import AboutSettings, MonitorSettings, to_toml
 from edge_agents import datasets
 from edge_agents.agent import Agent, Place, make_source
 from edge_agents.sources import Source
@@ -58,6 +59,11 @@ class Options:
     out: Path
     store: Path  # of the coordinator: what `tegu watch` shows, while the demo runs and after
 
+    @property
+    def registry(self) -> Path:
+        """The registry's folder: what `tegu registry` is asked about, likewise."""
+        return self.store.with_name(f"{self.store.stem}-registry")
+
     def command(self) -> str:
         """The line for a shell that repeats this run."""
         words = f"tegu demo --task {self.task.name} --devices {self.devices} --rounds {self.rounds}"
@@ -82,6 +88,9 @@ def run(arguments: list[str]) -> int:
         with Screen() as screen, tempfile.TemporaryDirectory(prefix="tegu-demo-") as folder:
             result = play(options, screen, Path(folder))
             screen.note(f"All that was measured: tegu watch {shlex.quote(str(options.store))}")
+            screen.note(
+                f"Which model fits which device: tegu registry match --folder {shlex.quote(str(options.registry))}"
+            )
             screen.done(report.write(result, options.out))
             finished = True
     except KeyboardInterrupt:
@@ -93,6 +102,8 @@ def run(arguments: list[str]) -> int:
     finally:
         for end in () if finished else ("", "-wal", "-shm"):
             options.store.with_name(options.store.name + end).unlink(missing_ok=True)
+        if not finished:
+            shutil.rmtree(options.registry, ignore_errors=True)
     return 0
 
 
@@ -102,13 +113,14 @@ def play(options: Options, screen: Screen, folder: Path) -> Result:
     cast = options.task.cast(options.devices, options.seed, _data(options, screen))
     screen.note(cast.data_note)
     names = [f"device-{n + 1}" for n in range(options.devices)]
-    users = {name: secrets.token_urlsafe(12) for name in [*names, "coordinator", NEWCOMER, USER]}
+    users = {name: secrets.token_urlsafe(12) for name in [*names, "coordinator", "registry", NEWCOMER, USER]}
     screen.stage(f"Starting a broker, a coordinator and {options.devices} devices")
     with broker.start(folder / "broker", users, options.broker) as running, Children(folder) as children:
         screen.note(running.note)
         screen.note(f"To watch it beside this, in another terminal: tegu watch {shlex.quote(str(options.store))}")
         with Tap(running.host, running.port, users[USER], SITE) as tap:
             fedavg = _start_fedavg(options, cast, children, folder)
+            _start_registry(options, children, running, users["registry"])
             _start_coordinator(options, children, folder, running, users["coordinator"])
             for name, source in zip(names, cast.devices, strict=True):
                 _start_device(options, name, source, children, folder, running, users[name])
@@ -162,8 +174,16 @@ def _start_coordinator(
     )
     monitor = MonitorSettings(store=str(options.store.absolute()), silent_s=SILENT_S, every_s=1.0)
     config = folder / "coordinator.toml"
-    config.write_text(to_toml(replace(settings, monitor=monitor)), encoding="utf-8")
+    sensors = "co2, temperature, humidity" if options.task.name == "presence" else ""
+    about = AboutSettings(name=options.task.title, sensors=sensors)
+    config.write_text(to_toml(replace(settings, monitor=monitor, about=about)), encoding="utf-8")
     children.start("coordinator", "tegu_command", ["coordinator", str(config)])
+
+
+def _start_registry(options: Options, children: Children, running: broker.RunningBroker, password: str) -> None:
+    arguments = ["registry", "serve", "--folder", str(options.registry), "--site", SITE, "--http", "127.0.0.1:0"]
+    arguments += ["--host", running.host, "--port", str(running.port)]
+    children.start("registry", "tegu_command", arguments, {"TEGU_PASSWORD": password})
 
 
 def _start_device(
