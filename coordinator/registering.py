@@ -70,6 +70,15 @@ class Registering:
             row["device"] for row in registry.select("SELECT ?device { ?device tegu:quarantined ?why }")
         }
 
+    def changed(self, kind: str, iri: str) -> None:
+        """A listener of the registry: what was last heard of a device that people took out is forgotten too."""
+        if kind == "thing_deleted":
+            self._quarantined.discard(iri)
+            self._heard_s.pop(iri, None)
+            for name in NUMBERS:
+                self._numbers.pop((iri, name), None)
+            self.registry.forget(LIVE, NamedNode(iri))
+
     def heard(self, messages: Iterable[Message]) -> Outgoing:
         """Take these messages. What is returned may be published: what it answers is in the graph."""
         out: Outgoing = []
@@ -126,12 +135,15 @@ class Registering:
             (self._modelled.add if modelled else self._modelled.discard)(iri.value)
             if iri.value in self._quarantined:
                 self._quarantined.discard(iri.value)
-                facts.append((iri, term("tegu:quarantined"), None))
+                facts += [(iri, term("rdf:type"), None), (iri, term("tegu:quarantined"), None)]
             return document
         log.warning("%s is in quarantine: %s", device, why)
         self.bad += 1
         self._quarantined.add(iri.value)
-        facts += [(iri, term("rdf:type"), term("tegu:Device")), (iri, term("tegu:quarantined"), Literal(why))]
+        facts += [
+            (iri, term("rdf:type"), term("tegu:Device")),
+            (iri, term("tegu:quarantined"), Literal(why)),
+        ]  # also a new one
         model = _model_of(payload) or "thing"
         text = f"thing: {why}".encode("ascii", "replace").decode()[:WHY_LETTERS]
         ack = Ack(result="invalid", version=0, why=text)

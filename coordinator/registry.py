@@ -135,6 +135,13 @@ class Registry:
             if gone or added:
                 self.changes += 1
 
+    def forget(self, graph: NamedNode, subject: NamedNode) -> None:
+        """No fact about this subject in a graph."""
+        self.set_facts(
+            graph,
+            [(subject, quad.predicate, None) for quad in self.store.quads_for_pattern(subject, None, None, graph)],
+        )
+
     def tell(self, kind: str, iri: str) -> None:
         """Something was changed, for those who listen: thing_created, thing_updated, thing_deleted, model_updated, ..."""
         for listener in list(self.listeners):

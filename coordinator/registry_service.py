@@ -65,7 +65,7 @@ class RegistryService:
         self.things = Things(self.registry, lambda: datetime.now(UTC))
         self._registering = Registering(self.registry, self.things, time.time)
         self.deployments = Deployments(self.registry, time.time)
-        self.registry.listeners.append(self.deployments.changed)
+        self.registry.listeners += [self._registering.changed, self.deployments.changed]
         self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
         self._stopping = False
         self._left = 0  # things whose description is still to be completed

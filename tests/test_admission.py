@@ -95,7 +95,7 @@ ALL = ("north", "south", "small", "kitchen", "stranger")
 WHY = {
     "south": "it has no CO2 sensor",
     "small": "it has 10000 bytes of free RAM, 30000 are needed",
-    "kitchen": "not: room type = office (it is kitchen)",
+    "kitchen": "room type = office is wanted, and it is kitchen",
     "stranger": "it is not in the registry",
 }
 
@@ -115,7 +115,7 @@ def test_an_update_from_outside_does_not_count_and_one_from_inside_closes_the_ro
     federation.tick()
     out = federation.batch([update("kitchen"), update("north")])
     assert acks(out) == {
-        "kitchen": ("limited", "not in this round: not: room type = office (it is kitchen)"),
+        "kitchen": ("limited", "not in this round: room type = office is wanted, and it is kitchen"),
         "north": ("accepted", ""),
     }
     assert federation.rounds.heard == ["north"]
@@ -137,12 +137,12 @@ def test_each_round_is_asked_for_anew(registry: Registry) -> None:
     for name, percent in (("north", 31), ("kitchen", 29)):
         registry.set_facts(LIVE, [(terms.device("home", name), term("tegu:batteryPercent"), Literal(percent))])
     federation.batch(ready("north", "kitchen"))
-    assert acks(federation.tick()) == {"kitchen": ("outside", "not in this round: not: battery >= 30 % (it is 29)")}
+    assert acks(federation.tick()) == {"kitchen": ("outside", "not in this round: battery >= 30 % is wanted, and it is 29")}
     for name, percent in (("north", 20), ("kitchen", 80)):
         registry.set_facts(LIVE, [(terms.device("home", name), term("tegu:batteryPercent"), Literal(percent))])
     federation.batch([update("north")])
     federation.tick()
-    assert acks(federation.tick()) == {"north": ("outside", "not in this round: not: battery >= 30 % (it is 20)")}
+    assert acks(federation.tick()) == {"north": ("outside", "not in this round: battery >= 30 % is wanted, and it is 20")}
     assert (admission.asked, federation.rounds.round_num) == (2, 2)
 
 
@@ -193,7 +193,7 @@ def test_a_restart_goes_on_with_the_same_answer(registry: Registry, tmp_path: Pa
     federation.checkpoint.close()
     again, admission, _ = make(registry, "room type = office", settings)
     assert acks(again.batch([*ready("north", "kitchen"), update("kitchen")])) == {
-        "kitchen": ("limited", "not in this round: not: room type = office (it is kitchen)")
+        "kitchen": ("limited", "not in this round: room type = office is wanted, and it is kitchen")
     }
     assert admission.asked == 0
     assert again.rounds.open is not None and again.rounds.open.admitted == frozenset(["north"])

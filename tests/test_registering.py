@@ -180,6 +180,19 @@ def test_a_repaired_announcement_that_was_known_before_ends_the_quarantine(site:
     assert "quarantined" not in site.facts(DEVICE)
 
 
+def test_nothing_is_left_of_a_device_that_people_took_out_until_it_speaks_again(site: Site) -> None:
+    site.registry.listeners.append(site.registering.changed)
+    site.device("thing", b"[]")
+    site.device("thing", announce("Room 7", "presence", {"co2": "ppm"}))
+    site.device("state", State(state="ready", boot=1, model="presence").encode())
+    site.registering.documents.remove(DEVICE)
+    assert site.registry.select(f"SELECT ?p {{ <{DEVICE}> ?p ?o }}") == [{"p": "urn:tegu-terms:digest"}]
+    site.device("thing", announce("Room 7", "presence", {"co2": "ppm"}), retained=True)  # the broker's, of before
+    assert "sensor" not in site.facts(DEVICE)
+    site.device("thing", announce("Room 7", "presence", {"co2": "ppm"}))
+    assert site.facts(DEVICE)["sensor"] == "urn:tegu-terms:Co2Sensor"
+
+
 def test_the_last_of_several_announcements_counts(site: Site) -> None:
     topic = topics.device("home", "room-7", "thing")
     site.registering.heard([(topic, announce(f"Room {n}", "m", {}, ram=n), False) for n in range(1, 6)])

@@ -166,10 +166,10 @@ def why_not(registry: Registry, device: NamedNode, conditions: Sequence[Conditio
         if registry.select(f"SELECT ?device {{ {condition.pattern} }}", device=device):
             continue
         if not condition.value:
-            return f"not: {condition.told}"
+            return f"{condition.told} is wanted"
         rows = registry.select(f"SELECT ?device ?value {{ {condition.value} }}", device=device)
         has = ", ".join(sorted({_told(row["value"]) for row in rows}))
-        return f"not: {condition.told} (it is {has})" if has else f"not: {condition.told} (it is not known)"
+        return f"{condition.told} is wanted, and it is {has or 'not known'}"
     return ""
 
 
