@@ -304,8 +304,11 @@ class Things:
             watcher(kind, id, old, new)
 
     def _on_change(self, kind: str, _: str) -> None:
-        if kind.startswith("thing_"):
-            self._sorted = {}  # a new one: whoever sorts just now fills the old one
+        """New dictionaries: whoever sorts just now fills the old one."""
+        if kind == "thing_updated":
+            self._sorted = {key: ids for key, ids in self._sorted.items() if key in ("id", "created")}
+        elif kind in ("thing_created", "thing_deleted"):
+            self._sorted = {}
 
 
 def _believed(document: Json) -> Json:

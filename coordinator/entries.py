@@ -15,7 +15,7 @@ from pyoxigraph import NamedNode
 
 from .merge_patch import Json, merge
 from .semantics import things as descriptions
-from .semantics.expansion import thing_id
+from .semantics.naming import thing_id
 from .semantics.things import Fault, Faulty
 
 DISCOVERY = "https://www.w3.org/2022/wot/discovery"

@@ -1,5 +1,6 @@
 """The OpenAPI page at /docs, with all it needs: it is to work in a building that has no internet."""
 
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,6 @@ PROBLEM = {
                 "properties": {"field": {"type": "string"}, "description": {"type": "string"}},
             },
         },
-    },
-    "example": {
-        "type": "about:blank",
-        "title": "Bad Request",
-        "status": 400,
-        "detail": "The Thing Description is not valid",
-        "validationErrors": [{"field": "title", "description": "is missing"}],
     },
 }
 
@@ -89,9 +83,17 @@ def _with_problems(described: dict[str, Any]) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             for code, response in operation["responses"].items():
                 if code >= "400":
-                    response["content"] = {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                    response["content"] = {MEDIA: _problem(int(code), response["description"])}
     schemas = described["components"].setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = PROBLEM
     return described
+
+
+def _problem(status: int, detail: str) -> dict[str, Any]:
+    example: dict[str, Any] = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    if "validationErrors" in detail:
+        example["detail"] = "The Thing Description is not valid"
+        example["validationErrors"] = [{"field": "title", "description": "is missing"}]
+    return {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}

@@ -1,13 +1,13 @@
 """The registry as a whole: how it is, exports of all of it, and imports of graphs that others have published."""
 
+import os
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 from pyoxigraph import NamedNode, RdfFormat, Triple, parse
-from starlette.background import BackgroundTask
 
 from ..registry import questions
 from ..semantics.terms import imported
@@ -23,6 +23,7 @@ IMPORTS = {
     "application/n-quads": RdfFormat.N_QUADS,
     "application/n-triples": RdfFormat.N_TRIPLES,
 }
+PIECE_BYTES = 1 << 16
 NAME = re.compile(r"[a-z0-9-]{1,32}")
 Name = Annotated[
     str,
@@ -50,7 +51,7 @@ async def status(parts: Here) -> dict[str, Any]:
 @router.get(
     "/export",
     summary="All that is in the registry",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={
         200: {"content": {media: {} for media in EXPORTS.values()}},
         503: {"description": "Others are being answered; `Retry-After` says when to come again"},
@@ -60,16 +61,15 @@ async def status(parts: Here) -> dict[str, Any]:
 async def export(
     parts: Here,
     format: Annotated[Literal["turtle", "trig", "nquads"], Query(description="Turtle has all graphs in one.")] = "trig",
-) -> FileResponse:
+) -> StreamingResponse:
     """TriG and N-Quads keep the graphs apart."""
+    wait_s = parts.settings.queries_wait_s
     try:
-        path: Path = await in_turn(
-            parts.queries, parts.settings.queries_wait_s, "queries", lambda: parts.asking.export(format)
-        )
+        file = await in_turn(parts.queries, wait_s, "queries", lambda: parts.asking.export(format))
     except TooMuch as error:
         raise Problem(504, f"The export took too much: {error}") from error
-    gone = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(path, media_type=EXPORTS[format], background=gone)
+    size_bytes = os.fstat(file.fileno()).st_size
+    return StreamingResponse(_pieces(file), 200, {"Content-Length": f"{size_bytes}"}, EXPORTS[format])
 
 
 @router.post(
@@ -108,6 +108,12 @@ async def remove_import(parts: Here, name: Name) -> None:
         raise Problem(404, f"There is no import {name[:40]}")
     await in_thread(lambda: parts.registry.remove_graph(imported(name)))
     parts.registry.tell("import_deleted", imported(name).value)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
 
 
 def _import(parts: Parts, graph: NamedNode, body: bytes, form: RdfFormat) -> dict[str, int]:

@@ -45,6 +45,8 @@ class Guard:
         name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
         if names and name not in names:
             return Problem(421, "This service does not answer to that host name")
+        if b"content-length" in headers and b"transfer-encoding" in headers:  # where the next request begins is unclear
+            return Problem(400, "A body has one length", headers={"Connection": "close"})
         return None
 
     def _most_bytes(self, path: str) -> int:

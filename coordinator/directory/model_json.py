@@ -14,6 +14,7 @@ from ..semantics.models import Description, Layer, Tensor
 
 T = TypeVar("T")
 NUMBERS = ("flash_bytes", "ram_bytes", "training_ram_bytes", "shape_hash")
+MAY_BE_NULL = NUMBERS[2:]
 MOST_LAYERS = 1000
 
 
@@ -29,7 +30,8 @@ def from_json(given: dict[str, Any]) -> Description:
     about = {name: value for name, value in given.items() if name in people}
     if isinstance(about.get("metrics"), list):
         about["metrics"] = _pairs(about["metrics"])
-    numbers: dict[str, Any] = {name: _number(name, given[name]) for name in NUMBERS if given.get(name) is not None}
+    told = [name for name in NUMBERS if given.get(name) is not None or name not in MAY_BE_NULL]
+    numbers: dict[str, Any] = {name: _number(name, given[name]) for name in told}
     return Description(
         **checked(about),
         **numbers,

@@ -18,7 +18,7 @@ from ..registry import Registry
 from ..semantics import things as descriptions
 from ..sparql.asking import Asking
 from .changes import Changes
-from .problems import Problem
+from .problems import Problem, busy
 from .settings import DirectorySettings
 
 T = TypeVar("T")
@@ -49,8 +49,7 @@ async def in_turn(limiter: anyio.CapacityLimiter, wait_s: float, what: str, func
         with anyio.fail_after(wait_s):
             await limiter.acquire_on_behalf_of(function)
     except TimeoutError:
-        wanted = f"{limiter.total_tokens:g} {what} are being answered, and no more at once: come again"
-        raise Problem(503, wanted, headers={"Retry-After": "2"}) from None
+        raise busy(f"{limiter.total_tokens:g} {what} are being answered, and no more at once: come again") from None
     try:
         return await anyio.to_thread.run_sync(function, limiter=anyio.CapacityLimiter(1))
     finally:

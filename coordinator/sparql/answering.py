@@ -117,7 +117,7 @@ def _allow_cpu(seconds: float) -> None:
 
 def main() -> None:
     os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]), int(sys.argv[1])))  # files that are mapped do not count
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answering = Answering(seal())
     orders, answers = sys.stdin.buffer, sys.stdout.buffer

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..registry import Registry
 from .snapshots import Snapshots
@@ -30,7 +30,7 @@ class Limits:
     export_s: float = 60.0
     most_rows: int = 10_000
     most_bytes: int = 8 << 20
-    memory_bytes: int = 1 << 30
+    memory_bytes: int = 512 << 20
     at_once: int = 2
 
 
@@ -83,15 +83,14 @@ class Asking:
         said, body = self._order(order, limits.query_s)
         return Answer(said["kind"], body, said["count"], said["cut"])
 
-    def export(self, form: str) -> Path:
-        """All of it, in a file that the caller removes. form: turtle, trig or nquads. TooMuch."""
+    def export(self, form: str) -> BinaryIO:
+        """All of it, in a file that has no name any more. form: turtle, trig or nquads. TooMuch."""
         path = self._snapshots.spare()
         try:
             self._order({"export": form, "to": str(path)}, self.limits.export_s)
-        except (Refused, TooMuch, OSError):
-            path.unlink(missing_ok=True)
-            raise
-        return path
+            return path.open("rb")
+        finally:
+            path.unlink()
 
     def _order(self, order: Mapping[str, Any], most_s: float) -> tuple[dict[str, Any], bytes]:
         process = self._free.get()
