@@ -89,23 +89,36 @@ def answer(registry: Registry, question: str, **given: Given) -> list[Row]:
 
 
 def _left_behind(registry: Registry, device: NamedNode) -> list[Row]:
-    """A row of `retirement` for each model that nobody else can run, or train."""
+    """A row of `retirement` for each model that nobody else can run, or train.
+
+    Nearly always one of the largest devices can, which is soon asked; only for the models that are left all are looked through.
+    """
     ram, flash = (registry.facts(device, term(fact)) for fact in ("tegu:ramBytes", "tegu:flashBytes"))
     if not ram or registry.facts(device, term("tegu:quarantined")):
         return []
     kinds = sorted(set(registry.facts(device, term("tegu:sensor"))))
+    bits = {kind: bit for bit, kind in enumerate(kinds)}
     models = registry.ask("requirements")
-    needs = _needs(models, {kind: bit for bit, kind in enumerate(kinds)})
-    places = {str(place): place - 1 for place in range(1, len(kinds) + 1)}
-    everyone = _offers(registry.ask("of_its_sensors", device=device), places)
-    rows = []
-    for verb, ram_bytes in needs.ram.items():
-        able = (ram_bytes <= max(ram)) & (needs.flash <= max(flash, default=-1))
-        for number in np.flatnonzero(able).tolist():
-            if np.count_nonzero(everyone.fit(needs, number, verb)) == 1:  # itself
-                what, model = f"model has no device left to {verb} it", models[number]["model"]
-                rows.append({"what": what, "thing": model, "sensor": None, "left": 0})
-    return rows
+    needs = _needs(models, bits)
+    largest = [row for row in registry.ask("largest_devices") if row["device"] != device.value]
+    enough = needs.flash <= max(flash, default=-1)
+    able = [
+        (verb, model) for verb in VERBS for model in np.flatnonzero(enough & (needs.ram[verb] <= max(ram))).tolist()
+    ]
+    missed = _unfit(_offers(largest, bits), needs, able, 0)
+    if missed:
+        places = {str(place): place - 1 for place in range(1, len(kinds) + 1)}
+        everyone = _offers(registry.ask("of_its_sensors", device=device), places)
+        missed = _unfit(everyone, needs, missed, 1)  # itself
+    what = {verb: f"model has no device left to {verb} it" for verb in VERBS}
+    return [
+        {"what": what[verb], "thing": models[number]["model"], "sensor": None, "left": 0} for verb, number in missed
+    ]
+
+
+def _unfit(offers: Offers, needs: Needs, wanted: Sequence[tuple[str, int]], most: int) -> list[tuple[str, int]]:
+    """Of (verb, model), those that at most so many devices fit."""
+    return [(verb, number) for verb, number in wanted if np.count_nonzero(offers.fit(needs, number, verb)) <= most]
 
 
 def _needs(models: Sequence[Row], bits: Mapping[str, int]) -> Needs:

@@ -24,7 +24,7 @@ from tegu import topics
 from tegu.wire import WireError
 from tegu.wire.messages import Ack, Manifest, Reported, Round, State, decode_numbers
 
-from .documents import Things
+from .documents.things import Things
 from .registry import Registry
 from .semantics import models, terms, things
 from .semantics.about import checked

@@ -25,9 +25,9 @@ from broker_config.link import client
 from tegu import topics
 from tegu.topics import ANY
 
-from .deployments import Deployments
+from .deploying.deployments import Deployments
 from .directory import Directory, DirectorySettings, deployments, rounds
-from .documents import Things
+from .documents.things import Things
 from .registering import Outgoing, Registering
 from .registry import Registry
 
@@ -158,7 +158,7 @@ class RegistryService:
 
 
 def serve(told: argparse.Namespace) -> int:
-    """`tegu registry serve`: until interrupted. What is told: see coordinator.registry_arguments."""
+    """`tegu registry serve`: until interrupted. What is told: see coordinator.commands.arguments."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     http_host, _, http_port = told.http.rpartition(":")
     if not http_host or not http_port.isdecimal():

@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from coordinator.deploying import Candidate, Deployment, Rules, plan
+from coordinator.deploying.stages import (
+    Candidate,
+    Deployment,
+    Rules,
+    plan,
+)
 
 NEW, OLD = "presence-2", "presence-1"
 

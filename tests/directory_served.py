@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from coordinator.directory import Directory, DirectorySettings
-from coordinator.documents import Things
+from coordinator.documents.things import Things
 from coordinator.registry import Registry
 
 TOKEN = "let-me-write"

@@ -137,12 +137,16 @@ def test_each_round_is_asked_for_anew(registry: Registry) -> None:
     for name, percent in (("north", 31), ("kitchen", 29)):
         registry.set_facts(LIVE, [(terms.device("home", name), term("tegu:batteryPercent"), Literal(percent))])
     federation.batch(ready("north", "kitchen"))
-    assert acks(federation.tick()) == {"kitchen": ("outside", "not in this round: battery >= 30 % is wanted, and it is 29")}
+    assert acks(federation.tick()) == {
+        "kitchen": ("outside", "not in this round: battery >= 30 % is wanted, and it is 29")
+    }
     for name, percent in (("north", 20), ("kitchen", 80)):
         registry.set_facts(LIVE, [(terms.device("home", name), term("tegu:batteryPercent"), Literal(percent))])
     federation.batch([update("north")])
     federation.tick()
-    assert acks(federation.tick()) == {"north": ("outside", "not in this round: battery >= 30 % is wanted, and it is 20")}
+    assert acks(federation.tick()) == {
+        "north": ("outside", "not in this round: battery >= 30 % is wanted, and it is 20")
+    }
     assert (admission.asked, federation.rounds.round_num) == (2, 2)
 
 

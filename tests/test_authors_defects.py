@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pyoxigraph import BlankNode, Literal, NamedNode, Triple
 
-from coordinator.semantics.authors import Imported, load
+from coordinator.semantics.authors.loading import Imported, load
 from coordinator.semantics.terms import PREFIXES, short, term
 
 PREFIX_LINES = """\

@@ -8,7 +8,7 @@ import pytest
 from pyoxigraph import NamedNode
 from rdflib import BNode, Graph
 
-from coordinator.semantics.authors import Imported, load
+from coordinator.semantics.authors.loading import Imported, load
 from coordinator.semantics.terms import short, term
 from tests import registry_reference as reference
 from tests.registry_reference import Device, Model

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from coordinator import deploy_command, deploy_words, registry_command
+from coordinator.commands import deploy as deploy_command
+from coordinator.commands import deploy_words
+from coordinator.commands import registry as registry_command
 from experiments import broker
 from experiments.broker import RunningBroker
 from tegu import topics
@@ -205,7 +207,7 @@ def _devices(running: RunningBroker, folder: Path, **refusing: str) -> Iterator[
 
 
 def _ready(folder: Path) -> int:
-    from coordinator.registry_access import find_service
+    from coordinator.commands.access import find_service
 
     return len(find_service(folder, "", None).select("SELECT ?d { ?d tegu:state 'ready' ; tegu:ramBytes ?b }"))
 

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from coordinator.deploying import Candidate, Deployment, Rules, plan
+from coordinator.deploying.stages import (
+    Candidate,
+    Deployment,
+    Rules,
+    plan,
+)
 from tests.deployments import NEW, OLD, asked, candidates, rules, started, statuses, take, tell
 
 METRIC = "loss_after <= 0.5"

@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pyoxigraph import Literal, NamedNode
 
-from coordinator.deploying import Candidate, Deployment, Effect, plan
+from coordinator.deploying.kept import from_triples, to_facts, to_triples
+from coordinator.deploying.stages import (
+    Candidate,
+    Deployment,
+    Effect,
+    plan,
+)
 from coordinator.registry import Registry
-from coordinator.semantics.deployments import from_triples, to_facts, to_triples
 from coordinator.semantics.terms import DEPLOYMENTS, term
 from tests.deployments import NEW, OLD, rules, started, take, tell
 

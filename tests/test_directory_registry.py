@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from coordinator.directory.examples import A_GRAPH, A_MODEL, A_PATCH, A_QUERY, A_THING
 from coordinator.directory.model_json import from_json
-from coordinator.merge_patch import merge
+from coordinator.documents.merge_patch import merge
 from coordinator.registry import questions
 from coordinator.semantics import things as descriptions
 from coordinator.semantics.models import describe_spec

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyoxigraph import Literal, NamedNode, Triple
 
-from coordinator.documents import Invalid, Things
-from coordinator.merge_patch import compose, difference, merge
+from coordinator.documents.merge_patch import compose, difference, merge
+from coordinator.documents.things import Invalid, Things
 from coordinator.registry import Registry
 from coordinator.semantics.terms import term
 from tegu.thing import announce, describe

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.holding import Comparison, Metric, parse
+from coordinator.deploying.holding import Comparison, Metric, parse
 
 NAN, INF = float("nan"), float("inf")
 

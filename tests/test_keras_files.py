@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from coordinator.semantics import keras_file
-from coordinator.semantics.arena import records_bytes
+from coordinator.semantics.model_files import keras_file
+from coordinator.semantics.model_files.arena import records_bytes
 from coordinator.semantics.models import Layer, Tensor
 from experiments.exchange import keras
 
@@ -149,7 +149,7 @@ def test_a_model_of_keras_2_is_read_too(tmp_path: Path) -> None:
 def test_no_keras_and_no_tensorflow_is_loaded(tmp_path: Path) -> None:
     path = zipped(tmp_path, sequential(DENSE))
     script = (
-        "import sys; from coordinator.semantics import keras_file, tflite; keras_file.read(sys.argv[1]);"
+        "import sys; from coordinator.semantics.model_files import keras_file, tflite; keras_file.read(sys.argv[1]);"
         "print(sorted({'keras', 'tensorflow', 'h5py', 'ai_edge_litert'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)

@@ -10,7 +10,8 @@ import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Store, parse
 
 from coordinator.registry import Registry
-from coordinator.semantics import models, terms, tflite
+from coordinator.semantics import models, terms
+from coordinator.semantics.model_files import tflite
 from coordinator.semantics.models import Description, Layer, Tensor, describe_spec
 from coordinator.semantics.terms import term
 from tegu.memory import heap_bytes

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.documents import Things
+from coordinator.documents.things import Things
 from coordinator.registering import Outgoing, Registering
 from coordinator.registry import Registry
 from coordinator.semantics import terms, things

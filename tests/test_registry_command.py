@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from coordinator import registry_command
+from coordinator.commands import registry as registry_command
 from coordinator.directory import Directory, DirectorySettings
-from coordinator.documents import Things
+from coordinator.documents.things import Things
 from coordinator.registry import Registry
 from tegu import thing
 
@@ -407,7 +407,7 @@ def test_what_a_killed_service_left_behind_counts_for_nothing(
 
 
 def test_too_many_pairs_are_counted(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coordinator.registry_matching.MOST_PAIRS", 0)
+    monkeypatch.setattr("coordinator.commands.matches.MOST_PAIRS", 0)
     assert told.lines("match") == [
         "model     fits, of 2 devices",
         "presence                   1",

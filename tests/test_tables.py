@@ -1,6 +1,15 @@
 """Tables for people: columns below each other, cut to a width; sizes and numbers as people say them."""
 
-from coordinator.tables import cell, digits, letters, pairs, plain, size, table, wrapped
+from coordinator.commands.tables import (
+    cell,
+    digits,
+    letters,
+    pairs,
+    plain,
+    size,
+    table,
+    wrapped,
+)
 
 
 def test_columns_begin_below_each_other_and_numbers_end_below_each_other() -> None:

@@ -14,8 +14,8 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from coordinator.semantics import tflite
-from coordinator.semantics.arena import plan_bytes, records_bytes
+from coordinator.semantics.model_files import tflite
+from coordinator.semantics.model_files.arena import plan_bytes, records_bytes
 from coordinator.semantics.models import Layer, Tensor
 from experiments.exchange.litert_out import export
 from tegu.model import Model

@@ -10,7 +10,7 @@ import anyio
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import RedirectResponse
 
-from ..documents import Things
+from ..documents.things import Things
 from ..registry import Registry
 from ..sparql.asking import Asking
 from . import docs, events, graphs, listing, models, own, problems, questions, search, things

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from ..documents import Json
-from ..merge_patch import difference
+from ..documents.merge_patch import difference
+from ..documents.things import Json
 
 KINDS = ("thing_created", "thing_updated", "thing_deleted")
 Waiting = tuple[asyncio.AbstractEventLoop, asyncio.Event]

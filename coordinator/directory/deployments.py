@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from ..deploying import Rules
-from ..deployments import ACTS, Deployments
+from ..deploying.deployments import ACTS, Deployments
+from ..deploying.stages import Rules
 from .parts import MayWrite, in_thread
 from .problems import Problem
 

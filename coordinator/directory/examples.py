@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..documents import Json
+from ..documents.things import Json
 
 A_THING: Json = {
     "@context": "https://www.w3.org/2022/wot/td/v1.1",

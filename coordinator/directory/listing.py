@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from ..documents import SORTABLE, Entry, Json
-from ..entries import DISCOVERY
+from ..documents.entries import DISCOVERY
+from ..documents.things import SORTABLE, Entry, Json
 from .negotiation import best
 from .parts import Here, Parts, in_thread
 from .problems import Problem

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from ..documents import Json
-from ..entries import DISCOVERY
+from ..documents.entries import DISCOVERY
+from ..documents.things import Json
 from .negotiation import best
 from .parts import Here
 from .things import TD_MEDIA, sent

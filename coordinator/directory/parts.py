@@ -13,7 +13,7 @@ import anyio
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from ..documents import Json, Things
+from ..documents.things import Json, Things
 from ..registry import Registry
 from ..semantics import things as descriptions
 from ..sparql.asking import Asking

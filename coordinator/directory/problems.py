@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from ..documents import Fault, Invalid
+from ..documents.things import Fault, Invalid
 
 log = logging.getLogger("tegu.registry")
 MEDIA = "application/problem+json"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from ..documents import Things
+from ..documents.things import Things
 from ..registry import Registry
 from .app import make_app
 from .parts import Parts

@@ -7,8 +7,13 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Header, Path, Request, Response
 from pyoxigraph import NamedNode, RdfFormat, serialize
 
-from ..documents import HIDDEN, Entry, Fault, Json
-from ..entries import iri_of
+from ..documents.entries import iri_of
+from ..documents.things import (
+    HIDDEN,
+    Entry,
+    Fault,
+    Json,
+)
 from ..sparql.results import used
 from .examples import A_PATCH, A_THING, sends
 from .negotiation import best

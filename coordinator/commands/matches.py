@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, cast
 
-from . import registry_answers as answers
-from .matching import match
-from .registry import Registry
-from .registry_access import Access
-from .registry_answers import short_name
-from .registry_names import CLASSES, resolve
-from .semantics.models import metric_kind
+from ..matching import match
+from ..registry import Registry
+from ..semantics.models import metric_kind
+from . import answers
+from .access import Access
+from .answers import short_name
+from .names import CLASSES, resolve
 from .tables import many, table
 
 Json = dict[str, Any]

@@ -7,8 +7,16 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from .semantics.terms import short
-from .tables import NONE, letters, many, plain, size, table, wrapped
+from ..semantics.terms import short
+from .tables import (
+    NONE,
+    letters,
+    many,
+    plain,
+    size,
+    table,
+    wrapped,
+)
 
 IRI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s<>\"{}|\\^`]+", re.IGNORECASE)
 IRIS = re.compile(rf"{IRI.pattern}( {IRI.pattern})*", re.IGNORECASE)  # as some questions give them

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .tables import GAP, NONE, digits, letters, many, pairs, plain, table
+from .tables import (
+    GAP,
+    NONE,
+    digits,
+    letters,
+    many,
+    pairs,
+    plain,
+    table,
+)
 
 Json = Mapping[str, Any]
 STATUS_WORDS = {  # of a device, in the order in which they are shown

@@ -14,8 +14,13 @@ from typing import Any
 
 from pyoxigraph import Literal, NamedNode, Triple
 
-from .defects import Defects, Stated, tail, unknown
-from .terms import PREFIXES, short, term
+from ..terms import PREFIXES, short, term
+from .defects import (
+    Defects,
+    Stated,
+    tail,
+    unknown,
+)
 
 STALE = {  # namespaces as they once were -> as they are
     "http://tinyml-schema.org/networkschema#": PREFIXES["nnet"],

@@ -1,6 +1,6 @@
 """The deployments of a site: which devices the graph resolves one to, what they answer, and what is to be published.
 
-Between coordinator.deploying, which decides, and coordinator.semantics.deployments, which keeps: what changed is in the graph
+Between coordinator.deploying.stages, which decides, and coordinator.deploying.kept, which keeps: what changed is in the graph
 before anything is published. HTTP and MQTT come in on threads of their own; one lock serves both.
 """
 
@@ -15,12 +15,17 @@ from tegu import topics
 from tegu.wire import WireError
 from tegu.wire.messages import Desired, Reported, State, decode_numbers
 
-from .deploying import Candidate, Deployment, Rules, plan
-from .registry import Registry
-from .selecting import needs, why_not
-from .semantics import terms, where
-from .semantics.deployments import from_triples, to_facts, to_triples
-from .semantics.terms import DEPLOYMENTS, term
+from ..registry import Registry
+from ..selecting import needs, why_not
+from ..semantics import terms, where
+from ..semantics.terms import DEPLOYMENTS, term
+from .kept import from_triples, to_facts, to_triples
+from .stages import (
+    Candidate,
+    Deployment,
+    Rules,
+    plan,
+)
 
 log = logging.getLogger("tegu.registry")
 Outgoing = list[tuple[str, bytes, bool]]

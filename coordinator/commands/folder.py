@@ -7,11 +7,11 @@ from typing import Any
 
 from pyoxigraph import NamedNode, RdfFormat, Triple
 
-from .documents import Things
-from .matching import answer
-from .registry import Registry, Row, questions
-from .semantics import models, terms
-from .semantics.description import Description
+from ..documents.things import Things
+from ..matching import answer
+from ..registry import Registry, Row, questions
+from ..semantics import models, terms
+from ..semantics.description import Description
 
 Json = dict[str, Any]
 

@@ -24,9 +24,9 @@ from pyoxigraph import (
     serialize,
 )
 
-from .registry import plain
-from .semantics.description import Description
-from .semantics.terms import model
+from ..registry import plain
+from ..semantics.description import Description
+from ..semantics.terms import model
 
 PATIENCE_S = 60.0
 STATUS = ":status"

@@ -8,12 +8,13 @@ from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Triple, parse
 
 from tegu.topics import check_id
 
-from . import registry_answers as answers
-from .registry_access import Access
-from .registry_names import resolve
-from .semantics import keras_file, models, terms, tflite, things
-from .semantics.faults import Fault
-from .semantics.terms import PREFIXES, term
+from ..semantics import models, terms, things
+from ..semantics.faults import Fault
+from ..semantics.model_files import keras_file, tflite
+from ..semantics.terms import PREFIXES, term
+from . import answers
+from .access import Access
+from .names import resolve
 from .tables import many, say, size
 
 DOCUMENTS = (".json", ".jsonld")
@@ -126,7 +127,7 @@ def _quads(path: Path, form: RdfFormat) -> list[Quad]:
 
 
 def _authors(to: Access, told: argparse.Namespace, name: str) -> int:
-    from .semantics import authors
+    from ..semantics.authors import loading as authors
 
     found = authors.load(told.path)
     graph = terms.imported(name)
@@ -175,7 +176,7 @@ def _faults_of(path: Path) -> list[dict[str, str]]:
 
 def _faults_of_graph(content: bytes) -> dict[str, list[dict[str, str]]]:
     """Of each thing, room and model that has a graph of its own. Imports are somebody else's words and are not held to our shapes."""
-    from .semantics.shapes import ours
+    from ..semantics.shapes import ours
 
     graphs: dict[str, list[Triple]] = {}
     for quad in parse(content, RdfFormat.N_QUADS):

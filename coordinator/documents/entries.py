@@ -13,10 +13,10 @@ from typing import Any
 
 from pyoxigraph import NamedNode
 
+from ..semantics import things as descriptions
+from ..semantics.naming import thing_id
+from ..semantics.things import Fault, Faulty
 from .merge_patch import Json, merge
-from .semantics import things as descriptions
-from .semantics.naming import thing_id
-from .semantics.things import Fault, Faulty
 
 DISCOVERY = "https://www.w3.org/2022/wot/discovery"
 MOST_ID_CHARACTERS = 512

@@ -16,10 +16,18 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from .about import told
+from ..about import told
+from ..description import Description, Layer, Tensor
 from .arena import plan_bytes, records_bytes
-from .description import Description, Layer, Tensor
-from .keras_layers import WORD, Asked, Config, Made, Shape, checked, make
+from .keras_layers import (
+    WORD,
+    Asked,
+    Config,
+    Made,
+    Shape,
+    checked,
+    make,
+)
 
 MOST_LAYERS = 2048
 DEEPEST = 32  # lists within lists

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import deploy_words, tables
-from .registry_access import AccessError, find_service
-from .registry_http import Service
+from .access import AccessError, find_service
+from .http import Service
 
 LOOK_S = 1.0
 PATIENCE_S = 600.0

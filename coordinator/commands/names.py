@@ -10,8 +10,8 @@ from typing import Any
 
 from pyoxigraph import Literal, NamedNode
 
-from .registry_answers import IRI
-from .semantics.terms import term
+from ..semantics.terms import term
+from .answers import IRI
 
 CLASSES = {
     "device": "tegu:Device",

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 from pyoxigraph import RdfFormat, parse
 
+from ..terms import PREFIXES
 from .defects import Defects, Stated, unknown
-from .terms import PREFIXES
 from .turtle_words import Token, tokens
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")

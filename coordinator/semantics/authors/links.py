@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from pyoxigraph import BlankNode, Literal, NamedNode, Triple
 
+from ..terms import PREFIXES, short, term
 from .defects import Defects, Stated
 from .salvage import AUTHORS
-from .terms import PREFIXES, short, term
 
 VOCABULARIES = tuple(PREFIXES[name] for name in ("nnet", "sosax", "ssnx", "s3nx", "s3n", "ssns"))
 TYPE, NAME, INDEX = term("rdf:type"), term("schema:name"), term("nnet:hasIndex")

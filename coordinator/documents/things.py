@@ -24,6 +24,10 @@ from datetime import datetime
 
 from pyoxigraph import Literal, NamedNode, Triple
 
+from ..registry import Registry
+from ..semantics import things as descriptions
+from ..semantics.terms import term
+from ..semantics.things import Fault, Faulty
 from .entries import (
     Entry,
     Invalid,
@@ -39,11 +43,12 @@ from .entries import (
     stripped,
     ttl_s_of,
 )
-from .merge_patch import Json, compose, difference, merge
-from .registry import Registry
-from .semantics import things as descriptions
-from .semantics.terms import term
-from .semantics.things import Fault, Faulty
+from .merge_patch import (
+    Json,
+    compose,
+    difference,
+    merge,
+)
 
 __all__ = ["HIDDEN", "SORTABLE", "Entry", "Fault", "Invalid", "Json", "Things", "Watcher"]
 log = logging.getLogger("tegu.registry")

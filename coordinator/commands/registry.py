@@ -12,13 +12,18 @@ from typing import Any
 
 from pyoxigraph import RdfFormat
 
-from . import registry_answers as answers
-from . import registry_matching as matching
-from . import registry_show, tables
-from .registry_access import Access, AccessError, access
-from .registry_adding import add, import_, place, validate
-from .registry_arguments import USUAL_FOLDER, parser
-from .registry_names import resolve
+from . import answers, tables
+from . import matches as matching
+from . import show as registry_show
+from .access import Access, AccessError, access
+from .adding import (
+    add,
+    import_,
+    place,
+    validate,
+)
+from .arguments import USUAL_FOLDER, parser
+from .names import resolve
 from .tables import say
 
 Json = dict[str, Any]
@@ -74,7 +79,7 @@ def _wrong(told: argparse.Namespace) -> str:
 
 
 def _serve(told: argparse.Namespace) -> int:
-    from .registry_service import serve
+    from ..registry_service import serve
 
     return serve(told)
 

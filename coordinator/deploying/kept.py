@@ -20,10 +20,10 @@ from pyoxigraph import Literal, NamedNode, Triple
 
 from tegu.topics import check_id
 
-from ..deploying import Deployment, Rules
-from ..moves import Move
-from . import terms
-from .terms import PREFIXES, term
+from ..semantics import terms
+from ..semantics.terms import PREFIXES, term
+from .moves import Move
+from .stages import Deployment, Rules
 
 Value = NamedNode | Literal
 Fact = tuple[NamedNode, NamedNode, Value | None]  # None: absent

@@ -6,8 +6,8 @@ from typing import Any
 
 from pyoxigraph import NamedNode
 
-from .registry_answers import short_name, shown, word
-from .semantics.terms import short
+from ..semantics.terms import short
+from .answers import short_name, shown, word
 from .tables import many, pairs, table
 
 Row = Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 Stages: one device, then a tenth of all (at least one more), then all. The devices of a stage are chosen when it is
 their turn, of those that are awake: `ready` first, mains before battery before harvest, then by id. The others wait
-and are taken when they come back. What becomes of one device is in coordinator.moves.
+and are taken when they come back. What becomes of one device is in coordinator.deploying.moves.
 
 A stage has held when every device of it that was asked and is awake has the model and told `samples` telemetries
 since, the needed share of the stage has (who is absent never counts as holding), and the metric over these devices
@@ -13,7 +13,7 @@ Going back begins when a device refuses, when the metric fails, when a device th
 patience, when too few of a stage do, when the very first device is taken away, or when people say so. Each device
 that was asked gets its earlier model as desired. It is `rolled back` when each of them is back, or is listed as lost.
 
-The caller keeps what changed (coordinator.semantics.deployments) BEFORE it publishes `effects()`. So a service that
+The caller keeps what changed (coordinator.deploying.kept) BEFORE it publishes `effects()`. So a service that
 is killed in between asks again after its restart, and asking for the same again is harmless. Seconds are since 1970.
 """
 
@@ -46,7 +46,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rules:
-    """When a stage has held. metric: a text of coordinator.holding; empty: that devices took the model is enough."""
+    """When a stage has held. metric: a text of coordinator.deploying.holding; empty: that devices took the model is enough."""
 
     metric: str = ""
     samples: int = 3  # telemetries a device, of which the newest count

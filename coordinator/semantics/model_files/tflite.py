@@ -16,9 +16,9 @@ from typing import Any
 
 from flatbuffers import number_types as kinds
 
-from .about import told
+from ..about import told
+from ..description import Description, Layer, Tensor
 from .arena import plan_bytes, records_bytes
-from .description import Description, Layer, Tensor
 from .flatbuffer import Fields, root
 
 LARGEST_BYTES = 64 << 20  # of a file

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from pyoxigraph import Literal, NamedNode, Triple
 
+from ..terms import PREFIXES, short, term
 from .defects import Defects, Stated
 from .links import Graph, Subject, join
 from .repairs import repair
 from .salvage import read
-from .terms import PREFIXES, short, term
 
 KNOWN = PREFIXES | {  # the authors' names of the namespaces too, for files that use one and do not declare it
     "ssn-system": PREFIXES["ssns"],

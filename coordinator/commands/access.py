@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from pyoxigraph import NamedNode, RdfFormat, Triple
 
-from .registry_http import AccessError, Service
-from .semantics.description import Description
+from ..semantics.description import Description
+from .http import AccessError, Service
 
 ADDRESS_FILE, TOKEN_FILE = "service.json", "token"  # in the folder, written by the service
 USUAL_FOLDER = Path("registry")
@@ -69,7 +69,7 @@ def access(folder: Path, url: str, token_file: Path | None, site: str, made: boo
     if where:
         yield Service(where, _token(token_file, folder, bool(_given(url))))
         return
-    from .registry_folder import Folder
+    from .folder import Folder
 
     opened = Folder(folder, site, made)
     try:

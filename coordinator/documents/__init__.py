@@ -1,0 +1,1 @@
+"""Thing Descriptions as documents: who may change what, and what stands in the graph of each."""

@@ -1,0 +1,1 @@
+"""Models from files: TensorFlow Lite and Keras, read without either."""
