@@ -7,8 +7,10 @@ why. It keeps the answer with the round, and so does the checkpoint: a restart g
 A registry that does not answer must not stop learning: then the last answer stands. If there never was one, no round opens.
 """
 
+import http.client
 import json
 import logging
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -70,12 +72,29 @@ class Admission:
             return None
         body = json.dumps({**self._told, "round_num": round_num, "ready": sorted(ready)}).encode()
         request = urllib.request.Request(self._address, body, self._headers)
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-                return Admitted.from_json(answer.read(ANSWER_BYTES))
-        except urllib.error.HTTPError as error:
-            log.error("the registry refuses: %s %.300s", error, error.read(1000).decode("utf-8", "replace"))
-        except (OSError, ValueError) as error:
-            log.warning("the registry at %s does not answer: %s", self._address, error)
+        answers: list[Admitted] = []
+        asking = threading.Thread(target=self._fetch, args=(request, answers), name="admission", daemon=True)
+        asking.start()
+        asking.join(PATIENCE_S)  # a time limit of a socket is for each piece of an answer
+        if answers:
+            return answers[0]
+        if asking.is_alive():
+            log.warning("the registry at %s has not answered within %g s", self._address, PATIENCE_S)
         self._away_until_s = monotonic() + AWAY_S
         return None
+
+    def _fetch(self, request: urllib.request.Request, answers: list[Admitted]) -> None:
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                answers.append(Admitted.from_json(answer.read(ANSWER_BYTES)))
+        except urllib.error.HTTPError as error:
+            log.error("the registry refuses: %s %.300s", error, _said(error))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            log.warning("the registry at %s does not answer: %r", self._address, error)
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read(1000).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        return ""

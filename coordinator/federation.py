@@ -57,7 +57,7 @@ class Federation:
         longest.encode()  # too long a spec is told now, not in the middle of a round
         self.checkpoint = checkpoint or Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
         self._admission = admission
-        self._admitted = self._kept_admission()
+        self._admitted_in, self._admitted = self._kept_admission()
         self._ask_at_s = 0.0  # whether somebody is selected now
         self._algorithm = algorithm_of(settings.rounds.algorithm, settings.rounds.server)
         kept = self.checkpoint.load()
@@ -81,7 +81,7 @@ class Federation:
             self.rounds = Rounds(
                 settings.rounds, kept.version, kept.closed, kept.round_num, kept.turn, kept.last, kept.boots
             )
-            if kept.is_open and not self.rounds.finished:
+            if kept.is_open and not self.rounds.finished and self._is_of(kept.round_num):
                 self.rounds.reopen(now_s(), self._admitted.devices if self._admitted is not None else None)
         self.epoch = self.checkpoint.next_epoch()
         self._said = -1
@@ -133,6 +133,7 @@ class Federation:
             log.warning("state of %s dropped: %s", device, error)
             return []
         if state.model not in ("", self.settings.model.name):
+            self.rounds.ready.discard(device)  # it was moved to another model
             return []
         if state.boot >= MOST_BOOTS:
             log.warning("state of %s dropped: nothing starts %d times", device, state.boot)
@@ -160,7 +161,15 @@ class Federation:
             return []
         outside = sorted(set(devices) - opened.admitted)
         return [
-            self._ack(device, Ack(result="outside", version=opened.version, why=admitted.why(device)))
+            self._ack(
+                device,
+                Ack(
+                    result="outside",
+                    version=opened.version,
+                    round_num=opened.round_num,
+                    why=admitted.why(device),
+                ),
+            )
             for device in outside
         ]
 
@@ -230,6 +239,9 @@ class Federation:
                 self._ask_at_s = self.now_s() + AGAIN_S
                 return []
             admitted = self._admitted.devices
+            if self.settings.rounds.serial and not self.rounds.ready & admitted:
+                self._ask_at_s = self.now_s() + AGAIN_S  # one is invited, and none of these is here
+                return []
         opened = self.rounds.start(self.now_s(), "", admitted)
         self.checkpoint.begin()
         if self._admitted is not None and admitted is not None:
@@ -238,14 +250,18 @@ class Federation:
         self.checkpoint.commit()
         return self.retained_round() + self._outside(self.rounds.ready)
 
-    def _kept_admission(self) -> Admitted | None:
-        """For whom the last round was opened."""
+    def _kept_admission(self) -> tuple[int, Admitted | None]:
+        """(round_num, for whom it was opened) of the last round that was opened for some."""
         kept = self.checkpoint.admission() if self._admission is not None else None
         try:
-            return Admitted.from_json(kept[1]) if kept is not None else None
+            return (0, None) if kept is None else (kept[0], Admitted.from_json(kept[1]))
         except ValueError as error:
             log.error("the checkpoint's answer set is dropped: %s", error)
-            return None
+            return 0, None
+
+    def _is_of(self, round_num: int) -> bool:
+        """Whether the open round can go on: with a registry, only if the kept answer is this round's."""
+        return self._admission is None or (self._admitted is not None and self._admitted_in == round_num)
 
     def _say_waiting(self) -> None:
         ready, wanted = len(self.rounds.ready), self.settings.rounds.first_wait
@@ -328,7 +344,7 @@ class Federation:
         """What people and the registry should know of the model, if the settings say anything."""
         told = self.settings.about.told()
         topic = topics.model(self.settings.link.site, self.settings.model.name, "about")
-        return [(topic, json.dumps(told).encode(), True)] if told else []
+        return [(topic, json.dumps(told).encode() if told else b"", True)]
 
     def _news(self) -> Outgoing:
         """What a closed round has changed: the delta, the whole version if it is time for one, the round."""

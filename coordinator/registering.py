@@ -21,6 +21,7 @@ from typing import Any
 from pyoxigraph import Literal, NamedNode, Triple
 
 from tegu import topics
+from tegu.session import MOST_BOOTS
 from tegu.wire import WireError
 from tegu.wire.messages import Ack, Manifest, Reported, Round, State, decode_numbers
 
@@ -38,6 +39,8 @@ ABOUT_BYTES = 4096
 WHY_LETTERS = 140  # of an ack, which has 256 bytes
 PARTS = 16  # a number that moved by less than one such part of itself is not written anew
 DESCRIBED = ("spec", "hash", "top_p", "codec", "residual", "heap_bytes")  # of a manifest, what a description is made of
+ABOUT = term("tegu:about")
+SELECTION = (term("tegu:selected"), term("tegu:selectedBy"))  # of a round, as coordinator.selecting keeps it
 KEPT_ROUNDS = 1000  # of each model, with the devices that took part
 HEARD_S = 60.0  # from one note that a device was heard to the next
 NUMBERS = {"battery_percent": "tegu:batteryPercent", "free_heap_bytes": "tegu:heapBytes"}
@@ -48,6 +51,7 @@ class Model:
     """What was heard of a model."""
 
     manifest: Manifest | None = None
+    version: int = 0  # the newest that a coordinator published
     about: dict[str, Any] = field(default_factory=dict)
     round: Round | None = None
     rounds: list[int] = field(default_factory=list)
@@ -65,6 +69,7 @@ class Registering:
         self._models: dict[str, Model] = {}
         self._numbers: dict[tuple[str, str], float] = {}  # as written: device, name
         self._heard_s: dict[str, float] = {}
+        self._boots: dict[str, int] = {}
         self._modelled: set[str] = set()  # of what is taken now: expanded from a Thing Model
         self._quarantined = {
             row["device"] for row in registry.select("SELECT ?device { ?device tegu:quarantined ?why }")
@@ -75,6 +80,7 @@ class Registering:
         if kind == "thing_deleted":
             self._quarantined.discard(iri)
             self._heard_s.pop(iri, None)
+            self._boots.pop(iri, None)
             for name in NUMBERS:
                 self._numbers.pop((iri, name), None)
             self.registry.forget(LIVE, NamedNode(iri))
@@ -98,26 +104,33 @@ class Registering:
                 if owner == "device" and kind == "thing":
                     found = self._expand(name, payload, out, facts)
                     if found is not None:
-                        announced[name] = found
-                        old.discard(name)
-                        if retained:
+                        if not retained:
+                            old.discard(name)
+                        elif name not in announced:
                             old.add(name)
+                        announced[name] = found
                 elif owner == "device":
                     facts += self._device(name, kind, rest, payload)
                 else:
                     facts += self._model(name, kind, payload)
-            except (WireError, ValueError) as error:
+            except (WireError, ValueError, RecursionError) as error:
                 self.bad += 1
                 log.warning("a message on %.80s is dropped: %s", topic, error)
         for retained in (True, False):
             documents = [document for name, document in announced.items() if (name in old) == retained]
             if documents:
-                self.documents.announce(documents, retained, self._modelled)
+                self.documents.announce(documents, retained, self._modelled, self._refuse)
         if facts:
             self.registry.set_facts(LIVE, facts)
         return out
 
     # --- devices ---
+
+    def _refuse(self, iri: str, why: str) -> None:
+        """What was announced is valid, and cannot be kept all the same."""
+        log.warning("%s is in quarantine: %s", iri, why)
+        self._quarantined.add(iri)
+        self.registry.set_facts(LIVE, [(NamedNode(iri), term("tegu:quarantined"), Literal(why))])
 
     def _expand(self, device: str, payload: bytes, out: Outgoing, facts: Facts) -> dict[str, Any] | None:
         """The Thing Description that a device announces, None if it is in quarantine or there is none."""
@@ -167,9 +180,10 @@ class Registering:
         return []
 
     def _state(self, iri: NamedNode, told: State) -> Facts:
-        boots = self.registry.facts(iri, term("tegu:boot"), LIVE)
-        if boots and told.boot < boots[0]:
-            return []  # a will of an earlier life
+        known = self._boots.get(iri.value) or max(self.registry.facts(iri, term("tegu:boot"), LIVE), default=0)
+        if not known <= told.boot < MOST_BOOTS:
+            return []  # a will of an earlier life, or a lie
+        self._boots[iri.value] = told.boot
         model = terms.model(self.site, told.model) if told.model else None
         in_hand = terms.version(self.site, told.model, told.version) if told.model and told.version else None
         facts: Facts = [
@@ -179,7 +193,8 @@ class Registering:
             (iri, term("tegu:inHand"), in_hand),
             (iri, term("tegu:heardAt"), self._now()),
         ]
-        if in_hand is not None:
+        current = self._models[told.model].version if told.model in self._models else 0
+        if in_hand is not None and told.version <= current:  # no device makes up versions
             facts += self._version_facts(told.model, told.version)
         return facts
 
@@ -208,17 +223,18 @@ class Registering:
     # --- models and rounds ---
 
     def _model(self, name: str, kind: str, payload: bytes) -> Facts:
-        if name not in self._models:
-            self._models[name] = Model(rounds=self._kept_rounds(name))
-        known = self._models[name]
+        known = self._known(name)
         if kind == "manifest" and payload:
             manifest: Manifest = Manifest.decode(payload)
             before, known.manifest = known.manifest, manifest
+            known.version = manifest.version
             if before is None or any(getattr(before, part) != getattr(manifest, part) for part in DESCRIBED):
                 self._describe(name, known)
             return [*self._version_facts(name, manifest.version), *self._manifest_facts(name, manifest)]
         if kind == "about":
-            about = json.loads(payload) if 0 < len(payload) <= ABOUT_BYTES else {}
+            if len(payload) > ABOUT_BYTES:
+                raise ValueError(f"about: must have at most {ABOUT_BYTES} bytes")
+            about = json.loads(payload) if payload else {}
             if not isinstance(about, dict):
                 raise ValueError("about: must be an object")
             checked(about)
@@ -243,7 +259,8 @@ class Registering:
             residual=bool(told.residual),
             training_ram_bytes=told.heap_bytes,
         )
-        self.registry.replace_graph(iri, models.triples(description, iri, self.site))
+        about = Triple(iri, ABOUT, Literal(json.dumps(known.about, sort_keys=True)))
+        self.registry.replace_graph(iri, [*models.triples(description, iri, self.site), about])
         self.registry.tell("model_created" if created else "model_updated", iri.value)
 
     def _manifest_facts(self, name: str, manifest: Manifest) -> Facts:
@@ -256,24 +273,34 @@ class Registering:
         ]
 
     def _round(self, name: str, known: Model, opened: Round | None) -> None:
-        before, known.round = known.round, opened
-        if before is not None and (opened is None or opened.round_num != before.round_num):
+        before = known.round
+        if opened is not None and before is not None and opened.opens_s < before.opens_s:
+            return  # the broker says again what is over
+        known.round = opened
+        same = opened is not None and before is not None and opened.round_num == before.round_num
+        if before is not None and not same:
             self._end(name, before, opened)
-        if opened is None or (before is not None and opened.round_num == before.round_num):
+        if opened is None or same:
             return
         iri = terms.round_(self.site, name, opened.round_num)
-        if self.registry.facts(iri, term("tegu:roundNumber")):
-            return  # it goes on after a restart
         version = terms.version(self.site, name, opened.version)
-        began = datetime.fromtimestamp(opened.opens_s, UTC)
-        self.registry.add(
+        began = _moment(datetime.fromtimestamp(opened.opens_s, UTC))
+        here = self.registry.graph(iri)
+        said = {triple.predicate: triple.object for triple in here}
+        if said.get(term("prov:used")) == version and term("prov:endedAtTime") not in said:
+            return  # it goes on after a restart
+        selection = [
+            triple for triple in here if triple.predicate in SELECTION
+        ]  # the rest is of an earlier coordinator's
+        self.registry.replace_graph(
             iri,
             [
+                *selection,
                 Triple(iri, term("rdf:type"), term("tegu:Round")),
                 Triple(iri, term("rdf:type"), term("prov:Activity")),
                 Triple(iri, term("tegu:roundNumber"), Literal(opened.round_num)),
                 Triple(iri, term("prov:used"), version),
-                Triple(iri, term("prov:startedAtTime"), _moment(began)),
+                Triple(iri, term("prov:startedAtTime"), began),
             ],
         )
         self.registry.set_facts(
@@ -288,13 +315,13 @@ class Registering:
     def _end(self, name: str, before: Round, opened: Round | None) -> None:
         """A round is over. If the next one is of another version, this is where that comes from."""
         iri = terms.round_(self.site, name, before.round_num)
-        self.registry.add(iri, [Triple(iri, term("prov:endedAtTime"), self._now())])
+        self.registry.set_facts(iri, [(iri, term("prov:endedAtTime"), self._now())])
         manifest = self._models[name].manifest
         number = opened.version if opened is not None else manifest.version if manifest is not None else 0
         if number <= before.version:
             return
         version = terms.version(self.site, name, number)
-        self.registry.add(
+        self.registry.replace_graph(
             version,
             [
                 Triple(version, term("rdf:type"), term("prov:Entity")),
@@ -305,24 +332,54 @@ class Registering:
 
     def _ack(self, device: NamedNode, name: str, ack: Ack) -> None:
         """An update counts: its device took part in the open round."""
-        known = self._models.get(name)
-        if ack.result != "accepted" or known is None or known.round is None or ack.version != known.round.version:
+        known = self._known(name)
+        if ack.result != "accepted" or known.round is None or ack.version != known.round.version:
             return
         iri = terms.round_(self.site, name, known.round.round_num)
         self.registry.add(iri, [Triple(iri, term("prov:wasAssociatedWith"), device)])
 
-    def _kept_rounds(self, name: str) -> list[int]:
-        """The numbers of the rounds that the graph has, the oldest first."""
-        start = Literal(f"{terms.model(self.site, name).value}:round:")
-        rows = self.registry.select(
-            f"SELECT ?n {{ ?r tegu:roundNumber ?n FILTER(STRSTARTS(STR(?r), {start})) }} ORDER BY ?n"
+    def _known(self, name: str) -> Model:
+        if name not in self._models:
+            self._models[name] = self._kept_model(name)
+        return self._models[name]
+
+    def _kept_model(self, name: str) -> Model:
+        """What the graph knows of a model from before this process."""
+        iri = terms.model(self.site, name)
+        about = next(iter(self.registry.facts(iri, ABOUT, iri)), "{}")
+        version = self.registry.select(
+            "SELECT ?model ?n { ?model tegu:currentVersion/tegu:versionNumber ?n }", model=iri
         )
-        return [row["n"] for row in rows]
+        rows = self.registry.select(
+            f"""SELECT ?n ?version ?began ?ended {{ ?r tegu:roundNumber ?n ; prov:used/tegu:versionNumber ?version ;
+                prov:startedAtTime ?began OPTIONAL {{ ?r prov:endedAtTime ?ended }}
+                FILTER(STRSTARTS(STR(?r), {Literal(f"{iri.value}:round:")})) }} ORDER BY ?began ?n"""
+        )
+        known = Model(about=json.loads(about), rounds=[row["n"] for row in rows])
+        known.version = max((row["n"] for row in version), default=0)
+        if rows and rows[-1]["ended"] is None:
+            began_s = int(datetime.fromisoformat(rows[-1]["began"]).timestamp())
+            number, of_version = rows[-1]["n"], rows[-1]["version"]
+            known.round = Round(round_num=number, version=of_version, opens_s=began_s, closes_s=began_s, quorum=1)
+        return known
 
     def _forget_rounds(self, name: str, known: Model, round_num: int) -> None:
         known.rounds.append(round_num)
         while len(known.rounds) > KEPT_ROUNDS:
-            self.registry.remove_graph(terms.round_(self.site, name, known.rounds.pop(0)))
+            self._forget_round(terms.round_(self.site, name, known.rounds.pop(0)))
+
+    def _forget_round(self, iri: NamedNode) -> None:
+        """And the version that it began with, unless a device still has it or it is somebody's beginning."""
+        for version in self.registry.facts(iri, term("prov:used")):
+            used = NamedNode(version)
+            rows = self.registry.select(
+                "SELECT ?version { { ?d tegu:inHand ?version } UNION { ?m tegu:currentVersion ?version } }",
+                version=used,
+            )
+            if not rows:
+                self.registry.remove_graph(used)
+                self.registry.forget(LIVE, used)
+        self.registry.remove_graph(iri)
 
     def _now(self) -> Literal:
         return _moment(datetime.fromtimestamp(self._now_s(), UTC))

@@ -160,21 +160,20 @@ class Registry:
                 f"{question} takes {', '.join(found.parameters) or 'no parameter'}, not {', '.join(given) or 'none'}"
             )
         values = {Variable(name): _term(value, found.parameters[name][0]) for name, value in given.items()}
-        return [
-            {name: value for name, value in row.items() if name not in given} for row in self._rows(found.text, values)
-        ]
+        return list(self._rows(found.text, values))
 
     def select(self, text: str, **given: NamedNode | Literal) -> list[Row]:
         """The rows of a SELECT, or of an ASK one row {'answer': bool}. Our prefixes are known. SyntaxError: it cannot be read."""
-        return list(self._rows(text, {Variable(name): value for name, value in given.items()}))
+        values = {Variable(name): value for name, value in given.items()}
+        return list(self._rows(text, values))
 
     def _rows(self, text: str, values: dict[Variable, NamedNode | Literal]) -> Iterator[Row]:
         found = self.store.query(text, prefixes=PREFIXES, use_default_graph_as_union=True, substitutions=values or None)  # type: ignore[arg-type]
         if not isinstance(found, QuerySolutions):
             raise ValueError("this is no SELECT query")
-        names = [variable.value for variable in found.variables]
-        for solution in found:
-            yield {name: plain(solution[name]) for name in names}
+        names = [(at, name.value) for at, name in enumerate(found.variables) if name not in values]
+        for solution in found:  # by position: five times as fast as by name
+            yield {name: plain(solution[at]) for at, name in names}
 
     def facts(self, subject: NamedNode, predicate: NamedNode, graph: NamedNode | None = None) -> list[Any]:
         """The values of a predicate, wherever they stand."""

@@ -26,7 +26,7 @@ from tegu import topics
 from tegu.topics import ANY
 
 from .deploying.deployments import Deployments
-from .directory import Directory, DirectorySettings, deployments, rounds
+from .directory import Directory, DirectorySettings
 from .documents.things import Things
 from .registering import Outgoing, Registering
 from .registry import Registry
@@ -64,10 +64,12 @@ class RegistryService:
         self.registry = Registry(settings.folder, settings.site)
         self.things = Things(self.registry, lambda: datetime.now(UTC))
         self._registering = Registering(self.registry, self.things, time.time)
-        self.deployments = Deployments(self.registry, time.time)
+        began_s = time.time() - time.monotonic()  # a corrected clock must move no patience
+        self.deployments = Deployments(self.registry, lambda: began_s + time.monotonic())
         self.registry.listeners += [self._registering.changed, self.deployments.changed]
         self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
         self._stopping = False
+        self._connected = False  # anew
         self._left = 0  # things whose description is still to be completed
         self._client = client(settings.user, settings.password, settings.ca, clean_session=False, manual_ack=True)
         self._client.on_connect = self._on_connect
@@ -76,9 +78,8 @@ class RegistryService:
         told = DirectorySettings(
             host=settings.http_host, port=settings.http_port, token=settings.token, snapshots=settings.folder.parent
         )
-        self.directory = Directory(self.registry, self.things, told, (rounds.router, deployments.router))
-        self.directory.app.state.deployments = self.deployments
-        self.directory.app.state.strangers = set()
+        self.directory = Directory(self.registry, self.things, told, self.deployments)
+        self.deployments.foreign = self.directory.app.state.parts.asking.select
 
     def stop(self, *_: object) -> None:
         """Finish the batch in hand and leave."""
@@ -97,6 +98,7 @@ class RegistryService:
             while not self._stopping:
                 self._turn()
         finally:
+            self._stopping = True
             address.unlink(missing_ok=True)
             self._client.disconnect()
             self._client.loop_stop()
@@ -115,6 +117,9 @@ class RegistryService:
         if self._incoming.empty():
             self._left = self.things.complete(COMPLETED)
         if self._client.is_connected():
+            if self._connected:
+                self._connected = False
+                self.deployments.again()
             self._publish(self.deployments.tick())
 
     def _take(self) -> list[mqtt.MQTTMessage]:
@@ -143,18 +148,19 @@ class RegistryService:
         wanted += [topics.model(site, ANY, kind) for kind in ("manifest", "about", "round")]
         wanted.append(topics.device(site, ANY, "ack", ANY))
         client.subscribe([*((topic, 1) for topic in wanted), (topics.device(site, ANY, "telemetry"), 0)])
+        self._connected = True
 
     def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
         log.warning("no broker at %s:%d yet; trying again", self._settings.host, self._settings.port)
 
     def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
-        if message.qos:
-            self._incoming.put(message)  # the broker waits
-            return
-        try:
-            self._incoming.put_nowait(message)
-        except queue.Full:
-            log.debug("a telemetry is dropped: more comes than can be kept")
+        while not self._stopping:
+            try:
+                self._incoming.put(message, timeout=TICK_S)  # the broker waits
+                return
+            except queue.Full:
+                if not message.qos:
+                    return  # a telemetry: more comes than can be kept
 
 
 def serve(told: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """Which devices a round of a model is for, and why not the others: a question about the graph, and its answer kept there.
 
 A device is selected if it takes part in the model, is not in quarantine, has the RAM and the sensors that the model needs to
-learn, and meets the condition (coordinator.semantics.where). A whole query of one's own stands for all but the first.
+learn, and meets the condition (coordinator.semantics.where). A whole query may stand in the condition's place.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,14 @@ from .semantics.terms import term
 EXPLAINED = 1000  # devices, at most
 
 
-def select(registry: Registry, model_name: str, round_num: int, condition: str, ready: Iterable[str]) -> dict[str, Any]:
+def select(
+    registry: Registry,
+    model_name: str,
+    round_num: int,
+    condition: str,
+    ready: Iterable[str],
+    foreign: where.Foreign | None = None,
+) -> dict[str, Any]:
     """{devices: ids, outside: {id: why}, where}; kept with the round. ready: the devices that the coordinator knows of.
 
     ValueError: the condition cannot be read, or a name is none.
@@ -24,7 +31,7 @@ def select(registry: Registry, model_name: str, round_num: int, condition: str, 
     model = terms.model(registry.site, model_name)
     devices = {name: terms.device(registry.site, name) for name in sorted(set(ready))}
     devices |= {terms.short(row["device"]): NamedNode(row["device"]) for row in _taking_part(registry, model)}
-    found = set(where.select(registry, condition, needs(registry, model)))
+    found = set(where.select(registry, condition, needs(registry, model), foreign))
     selected = sorted(name for name, iri in devices.items() if iri.value in found)
     outside = {name: iri for name, iri in devices.items() if iri.value not in found}
     _keep(registry, terms.round_(registry.site, model_name, round_num), [devices[name] for name in selected], condition)
@@ -58,6 +65,11 @@ def _taking_part(registry: Registry, model: NamedNode) -> list[dict[str, Any]]:
 
 
 def _keep(registry: Registry, iri: NamedNode, selected: list[NamedNode], condition: str) -> None:
+    with registry.writing:
+        _replace(registry, iri, selected, condition)
+
+
+def _replace(registry: Registry, iri: NamedNode, selected: list[NamedNode], condition: str) -> None:
     known = [
         triple
         for triple in registry.graph(iri)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyoxigraph import Literal, Triple
 
 from coordinator.documents.things import Things
 from coordinator.registering import Outgoing, Registering
@@ -193,6 +194,56 @@ def test_nothing_is_left_of_a_device_that_people_took_out_until_it_speaks_again(
     assert site.facts(DEVICE)["sensor"] == "urn:tegu-terms:Co2Sensor"
 
 
+@pytest.mark.parametrize("unit", ["schema:a b", "tegu:x y", "td:}", "<urn:x>", "a" * 17, "x\\ny"])
+def test_a_unit_that_is_none_puts_its_device_in_quarantine_and_harms_nobody_else(site: Site, unit: str) -> None:
+    told = {"tm": "urn:tegu:tm:device:1", "sensors": {"co2": unit}}
+    site.device("thing", json.dumps(told).encode())
+    assert "sensors.co2" in str(site.facts(DEVICE)["quarantined"])
+    assert site.registering.documents.complete(10) == 0
+
+
+def test_a_description_that_cannot_be_completed_stays_brief_and_is_not_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise things.Faulty(["title"], "is odd")
+
+    site.device("thing", announce("Room 7", "presence", {"co2": "ppm"}))
+    with monkeypatch.context() as broken:
+        broken.setattr("coordinator.semantics.things.triples", refuse)
+        assert site.registering.documents.complete(10) == 0
+    assert Things(site.registry, lambda: datetime.now(UTC)).complete(10) == 0
+    assert site.facts(DEVICE)["sensor"] == "urn:tegu-terms:Co2Sensor"
+
+
+def test_an_announcement_onto_a_graph_of_something_else_ends_nothing(site: Site) -> None:
+    iri = terms.device("home", "room-7")
+    site.registry.replace_graph(iri, [Triple(iri, terms.term("schema:name"), Literal("imported"))])
+    assert site.device("thing", announce("Room 7", "presence", {"co2": "ppm"})) == []
+    assert "something else" in str(site.facts(DEVICE)["quarantined"])
+
+
+def test_a_birth_and_an_old_will_in_one_batch(site: Site) -> None:
+    topic = topics.device("home", "room-7", "state")
+    states = (State(state="ready", boot=5, model="presence"), State(state="lost", boot=4, model="presence"))
+    site.registering.heard([(topic, state.encode(), False) for state in states])
+    assert (site.facts(DEVICE)["state"], site.facts(DEVICE)["boot"]) == ("ready", 5)
+
+
+def test_a_boot_number_that_is_a_lie_does_not_freeze_a_device(site: Site) -> None:
+    site.device("state", State(state="lost", boot=(1 << 32) - 1).encode())
+    site.device("state", State(state="ready", boot=1).encode())
+    assert site.facts(DEVICE)["state"] == "ready"
+
+
+def test_a_live_announcement_and_its_retained_copy_bring_a_device_back(site: Site) -> None:
+    topic, told = topics.device("home", "room-7", "thing"), announce("Room 7", "presence", {"co2": "ppm"})
+    site.device("thing", told)
+    site.registering.documents.remove(DEVICE)
+    site.registering.heard([(topic, told, False), (topic, told, True)])
+    assert "sensor" in site.facts(DEVICE)
+
+
 def test_the_last_of_several_announcements_counts(site: Site) -> None:
     topic = topics.device("home", "room-7", "thing")
     site.registering.heard([(topic, announce(f"Room {n}", "m", {}, ram=n), False) for n in range(1, 6)])
@@ -335,6 +386,59 @@ def test_a_round_that_goes_on_after_a_restart_is_one_round(site: Site) -> None:
     assert rows == [{"n": 1, "at": "2027-01-15T08:00:00Z", "d": "urn:tegu:home:a"}]
 
 
+def test_acks_that_waited_at_the_broker_while_the_registry_was_away_count(site: Site) -> None:
+    site.model("round", opened(1, 1))
+    again = Registering(site.registry, site.registering.documents, lambda: NOW_S + 60)
+    ack = topics.device("home", "a", "ack", "presence")
+    again.heard([(ack, accepted(1), False), (topics.model("home", "presence", "round"), opened(2, 2), True)])
+    assert site.registry.select("SELECT ?r ?d { ?r prov:wasAssociatedWith ?d }") == [
+        {"r": f"{MODEL}:round:1", "d": "urn:tegu:home:a"}
+    ]
+    assert site.registry.select(f"SELECT ?r {{ <{MODEL}:2> prov:wasGeneratedBy ?r }}") == [{"r": f"{MODEL}:round:1"}]
+
+
+def test_a_coordinator_that_begins_anew_does_not_mix_its_rounds_with_those_of_before(site: Site) -> None:
+    for number in (1, 2):
+        site.model("round", opened(number, number))
+        site.hear(topics.device("home", f"old-{number}", "ack", "presence"), accepted(number))
+    anew = Round(round_num=1, version=1, opens_s=1_800_000_500, closes_s=1_800_000_560, quorum=2).encode()
+    site.model("round", anew)
+    site.hear(topics.device("home", "new", "ack", "presence"), accepted(1))
+    rows = site.registry.select(f"SELECT ?d {{ <{MODEL}:round:1> prov:wasAssociatedWith ?d }}")
+    assert rows == [{"d": "urn:tegu:home:new"}]
+
+
+def test_what_the_broker_says_again_ends_no_round_twice(site: Site) -> None:
+    for number in (1, 2):
+        told = Round(round_num=number, version=number, opens_s=1_800_000_000 + number, closes_s=1_800_000_060, quorum=2)
+        site.model("round", told.encode())
+    site.now_s += 10
+    first = Round(round_num=1, version=1, opens_s=1_800_000_001, closes_s=1_800_000_060, quorum=2)
+    site.model("round", first.encode())
+    assert site.registry.select("SELECT ?r ?at { ?r prov:endedAtTime ?at }") == [
+        {"r": f"{MODEL}:round:1", "at": "2027-01-15T08:00:00Z"}
+    ]
+
+
+def test_no_device_makes_up_versions(site: Site) -> None:
+    site.model("manifest", manifest(9))
+    for version in (8, 10, 4_000_000_000):
+        site.device("state", State(state="ready", boot=1, model="presence", version=version).encode())
+    rows = site.registry.select("SELECT ?n { ?v tegu:versionNumber ?n } ORDER BY ?n")
+    assert [row["n"] for row in rows] == [8, 9]
+
+
+def test_what_people_say_of_a_model_outlives_a_restart_and_can_be_taken_back(site: Site) -> None:
+    site.model("manifest", manifest(1))
+    site.model("about", b'{"sensors": ["co2"]}')
+    again = Registering(site.registry, site.registering.documents, lambda: NOW_S)
+    topic = topics.model("home", "presence", "manifest")
+    again.heard([(topic, manifest(2), True)])
+    assert site.facts(MODEL)["needsSensor"] == "urn:tegu-terms:Co2Sensor"
+    again.heard([(topics.model("home", "presence", "about"), b"", False)])
+    assert "needsSensor" not in site.facts(MODEL)
+
+
 def test_only_so_many_rounds_are_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coordinator.registering.KEPT_ROUNDS", 3)
     for number in range(1, 7):
@@ -343,6 +447,8 @@ def test_only_so_many_rounds_are_kept(site: Site, monkeypatch: pytest.MonkeyPatc
     again.heard([(topics.model("home", "presence", "round"), opened(7, 7), False)])
     rows = site.registry.select("SELECT ?n { ?r a tegu:Round ; tegu:roundNumber ?n } ORDER BY ?n")
     assert [row["n"] for row in rows] == [5, 6, 7]
+    versions = site.registry.select("SELECT ?n { ?v tegu:versionNumber ?n } ORDER BY ?n")
+    assert [row["n"] for row in versions] == [5, 6, 7]  # those that no round begins with any more are gone
 
 
 def test_names_in_the_graph() -> None:

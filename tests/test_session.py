@@ -529,22 +529,49 @@ def test_a_second_ack_of_the_same_update_is_nothing() -> None:
 # --- a round for others ---
 
 
-def outside(version: int) -> bytes:
+def outside(round_num: int, version: int) -> bytes:
     """What a device hears that no query has selected."""
-    return Ack(result="outside", version=version, why="has no sensor co2").encode()
+    return Ack(result="outside", version=version, round_num=round_num, why="has no sensor co2").encode()
 
 
 def test_a_device_outside_of_the_round_keeps_and_sends_nothing_of_it_and_goes_on_at_the_next_version() -> None:
     session = given(a_session(), 1, [1.0, 0.0], samples=2)
     session.sample(*SAMPLE)
-    assert session.received(ACK, outside(1)) == []
+    assert session.received(ACK, outside(1, 1)) == []
     assert (session.learning, session.learned, session.diverged) == (False, 0, 0)
     assert session.learner is not None
     assert session.learner.weights.tolist() == [1.0, 0.0]
-    session.received(ROUND, a_round(2, 1))  # another round of the same version
+    session.received(ROUND, a_round(1, 1))  # as after a connect
     assert not session.learning
     given(session, 2, [1.0, 0.0], top_p=100.0)
     assert entries(sent(session.sample(*SAMPLE))) == {0: -1.0, 1: -0.5}  # of version 2 alone
+
+
+def test_another_round_of_the_same_version_may_be_for_this_device() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], top_p=100.0, samples=2)
+    session.sample(*SAMPLE)
+    session.received(ACK, outside(1, 1))
+    session.received(ROUND, a_round(2, 1))
+    assert session.learning
+    session.received(ACK, outside(1, 1))  # that of the round before once more, or late
+    assert session.sample(*SAMPLE) == []
+    # w = 0, b = -0.5 predict -0.5, which is 0.5 too little: w moves by 0.5, b by 0.25. What round 1 began is not in it.
+    assert entries(sent(session.sample([2.0], [0.0]))) == {0: -0.5, 1: -0.25}
+    session.received(ACK, ack("limited", 1))
+    session.received(ACK, outside(1, 1))
+    session.received(ROUND, a_round(2, 1))
+    assert not session.learning  # once a round
+
+
+def test_one_that_learns_since_an_earlier_round_of_the_version_stops_in_that_which_is_for_others() -> None:
+    session = given(a_session(), 1, [1.0, 0.0], samples=2)
+    session.sample(*SAMPLE)
+    session.received(ROUND, a_round(2, 1))
+    assert (session.learning, session.learned) == (True, 1)
+    session.received(ACK, outside(2, 1))
+    assert (session.learning, session.learned) == (False, 0)
+    session.received(ROUND, a_round(3, 1))
+    assert session.learning
 
 
 def test_a_round_for_others_leaves_the_residual_of_earlier_ones() -> None:
@@ -553,7 +580,7 @@ def test_a_round_for_others_leaves_the_residual_of_earlier_ones() -> None:
     session.received(ACK, ack("accepted", 1))
     given(session, 2, [1.0, 0.0], samples=2)
     session.sample(*SAMPLE)
-    session.received(ACK, outside(2))
+    session.received(ACK, outside(2, 2))
     assert next_entries(session, 3) == {1: -0.5}
 
 
@@ -561,7 +588,7 @@ def test_who_hears_that_a_round_is_for_others_before_it_has_begun_does_not_begin
     session = given(a_session(), 1, [1.0, 0.0])
     session.sample(*SAMPLE)
     session.received(ACK, ack("accepted", 1))
-    session.received(ACK, outside(2))
+    session.received(ACK, outside(2, 2))
     given(session, 2, [1.0, 0.0])
     assert (session.version, session.learning) == (2, False)
     assert given(session, 3, [1.0, 0.0]).learning
@@ -571,7 +598,7 @@ def test_who_hears_that_a_round_is_for_others_before_it_has_begun_does_not_begin
 def test_that_another_versions_round_is_for_others_does_not_end_this_one(version: int) -> None:
     session = given(a_session(), 2, [1.0, 0.0], samples=2)
     session.sample(*SAMPLE)
-    session.received(ACK, outside(version))
+    session.received(ACK, outside(version, version))
     assert (session.learning, session.learned) == (True, 1)
 
 
@@ -579,7 +606,7 @@ def test_that_an_older_round_was_for_others_does_not_make_a_device_answer_twice(
     session = given(a_session(), 2, [1.0, 0.0])
     session.sample(*SAMPLE)
     session.received(ACK, ack("accepted", 1, version=2))
-    session.received(ACK, outside(1))
+    session.received(ACK, outside(1, 1))
     session.received(ROUND, a_round(3, 2))
     assert not session.learning
 

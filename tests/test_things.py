@@ -406,7 +406,7 @@ def announced(**parts: Any) -> bytes:
         (announced(title=" "), "title: must be text, not ' '"),
         (announced(sensors=["co2"]), 'sensors: must be an object of units by channel, as {"co2": "ppm"}, not ["co2"]'),
         (announced(sensors={"CO2": "ppm"}), "sensors.CO2: must be 1 to 32 of a-z, 0-9 and '-', not 'CO2'"),
-        (announced(sensors={"co2": 1}), "sensors.co2: must be a unit, as text, not 1"),
+        (announced(sensors={"co2": 1}), "sensors.co2: must be a unit, as Cel or %RH, not 1"),
         (announced(colour="red"), f"colour: is no parameter of {THING_MODEL}"),
         (b'{"tm":"urn:x"}', f"tm: must be a Thing Model known here, {THING_MODEL}, not 'urn:x'"),
         (announced(title="x" * LIMIT_BYTES), "(root): must have at most 512 bytes with tm, not 555"),

@@ -18,8 +18,9 @@ from tegu.wire.messages import Desired, Reported, State, decode_numbers
 from ..registry import Registry
 from ..selecting import needs, why_not
 from ..semantics import terms, where
-from ..semantics.terms import DEPLOYMENTS, term
+from ..semantics.terms import DEPLOYMENTS, LIVE, term
 from .kept import from_triples, to_facts, to_triples
+from .moves import MOST_VERSION
 from .stages import (
     Candidate,
     Deployment,
@@ -41,6 +42,7 @@ class Deployments:
         self._site = registry.site
         self._now_s = now_s
         self._lock = threading.RLock()
+        self.foreign: where.Foreign | None = None  # answers whole queries, with limits
         known = from_triples(registry.graph(DEPLOYMENTS), self._site)
         self._known = {one.number: one for one in known}
         for one in known:
@@ -50,11 +52,13 @@ class Deployments:
 
     def propose(self, model: str, condition: str, rules: Rules, start: bool) -> dict[str, Any]:
         """The plan of a deployment, begun if start. ValueError: it cannot be, and why."""
+        iri = terms.model(self._site, model)
+        if not self._registry.facts(iri, term("tegu:needsRamBytes")):
+            raise ValueError(f"no model {model} is in the registry; publish it first, or add it")
+        devices, outside = self._resolve(
+            iri, condition
+        )  # takes as long as it takes: what devices say must not wait for it
         with self._lock:
-            iri = terms.model(self._site, model)
-            if not self._registry.facts(iri, term("tegu:needsRamBytes")):
-                raise ValueError(f"no model {model} is in the registry; publish it first, or add it")
-            devices, outside = self._resolve(iri, condition)
             number = max(self._known, default=0) + 1
             one = plan(number, model, condition, devices, rules, self._known.values())
             planned = {"plan": one.stages(), "outside": outside}
@@ -108,7 +112,10 @@ class Deployments:
     def _tell(self, at_work: list[Deployment], device: str, kind: str, payload: bytes) -> None:
         for one in at_work:
             if kind == "state":
-                one.state(device, State.decode(payload).state, self._now_s())
+                state: State = State.decode(payload)
+                boots = self._registry.facts(terms.device(self._site, device), term("tegu:boot"), LIVE)
+                if not boots or state.boot >= boots[0]:  # else a will of an earlier life
+                    one.state(device, state.state, self._now_s())
             elif kind == "reported":
                 told: Reported = Reported.decode(payload)
                 one.reported(device, told.version, told.model, told.why)
@@ -121,6 +128,13 @@ class Deployments:
             with self._lock:
                 for one in self._known.values():
                     one.retired(terms.short(iri))
+
+    def again(self) -> None:
+        """The broker may have forgotten what is desired."""
+        with self._lock:
+            for one in self._known.values():
+                if one.listens:
+                    one.again()
 
     def tick(self) -> Outgoing:
         """What is due now; it is in the graph already."""
@@ -155,8 +169,8 @@ class Deployments:
 
     def _resolve(self, model: NamedNode, condition: str) -> tuple[list[Candidate], dict[str, str]]:
         """The devices that meet the condition and can run the model, and the others that meet it, with the reason."""
-        asked = where.select(self._registry, condition)
-        able = set(where.select(self._registry, condition, needs(self._registry, model)))
+        asked = where.select(self._registry, condition, "", self.foreign)
+        able = set(where.select(self._registry, "", needs(self._registry, model)))
         ours = [iri for iri in asked if terms.is_device(iri, self._site)]
         unable = [iri for iri in ours if iri not in able][:EXPLAINED]
         reasons = {terms.short(iri): why_not(self._registry, NamedNode(iri), model) for iri in unable}
@@ -170,7 +184,8 @@ class Deployments:
         rows = self._registry.select(
             "SELECT ?device ?version { ?move tegu:moves ?device ; tegu:desiredVersion ?version }", device=iri
         )
-        version = max([0, *(row["version"] for row in rows), *self._registry.facts(iri, term("tegu:reportedVersion"))])
+        said = self._registry.facts(iri, term("tegu:reportedVersion"))
+        version = min(MOST_VERSION, max([0, *(row["version"] for row in rows), *said]))
         return Candidate(
             terms.short(iri.value),
             first("tegu:state"),

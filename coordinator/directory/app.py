@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
+from ..deploying.deployments import Deployments
 from ..documents.things import Things
 from ..registry import Registry
 from ..sparql.asking import Asking
-from . import docs, events, graphs, listing, models, own, problems, questions, search, things
+from . import deployments, docs, events, graphs, listing, models, own, problems, questions, rounds, search, things
 from .changes import Changes
 from .guard import Guard
 from .parts import Parts, in_thread
@@ -35,17 +36,19 @@ TAGS = [
         "name": "Questions",
         "description": "What is asked most often, with a name: which devices can run a model, which sensor is missing, ...",
     },
+    {"name": "Rounds", "description": "For whom a round is: asked by coordinators."},
+    {"name": "Deployments", "description": "A model to devices, stage by stage, and back."},
     {"name": "Models", "description": "What models need of a device."},
     {"name": "Registry", "description": "The graph as a whole."},
     {"name": "Directory", "description": "The service itself."},
 ]
-ROUTERS = (own, listing, things, search, events, questions, models, graphs)
+ROUTERS = (own, listing, things, search, events, questions, models, rounds, deployments, graphs)
 
 
 def make_app(
-    registry: Registry, things: Things, settings: DirectorySettings, routers: Sequence[APIRouter] = ()
+    registry: Registry, things: Things, settings: DirectorySettings, known: Deployments | None = None
 ) -> FastAPI:
-    """The application. routers: more of them; their routes take `parts: Here` as these do."""
+    """The application. known: the deployments, where there is a broker."""
     app = FastAPI(
         title=f"Registry of {registry.site}",
         version="1",
@@ -66,7 +69,9 @@ def make_app(
         anyio.CapacityLimiter(settings.queries.at_once),
         anyio.CapacityLimiter(settings.questions_at_once),
     )
-    all_routers = [*(module.router for module in ROUTERS), *routers]
+    app.state.deployments = known
+    app.state.strangers = set()
+    all_routers = [module.router for module in ROUTERS]
     problems.install(app, all_routers)
     docs.install(app)
     app.add_api_route("/", _start, include_in_schema=False)

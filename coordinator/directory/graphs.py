@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pyoxigraph import NamedNode, RdfFormat, Triple, parse
 
 from ..registry import questions
+from ..semantics.naming import own_ids
 from ..semantics.terms import imported
 from ..sparql.asking import TooMuch
 from .examples import A_GRAPH, sends
@@ -140,4 +141,5 @@ def _is_ours(parts: Parts, graph: str) -> bool:
     """Things, and graphs that are written from messages."""
     if graph.startswith("urn:tegu-graph:"):
         return not graph.startswith("urn:tegu-graph:import:")
-    return graph.startswith("urn:tegu-") or parts.things.get(graph) is not None
+    is_device = own_ids(graph) is not None  # one that may still announce itself
+    return graph.startswith("urn:tegu-") or is_device or parts.things.get(graph) is not None

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from ..matching import answer
 from ..registry import Question, Row, questions
 from .parts import Here, in_turn
 from .problems import Problem
@@ -36,7 +37,7 @@ async def ask(request: Request, parts: Here, name: str) -> dict[str, Any]:
     limit, wait_s = parts.questions, parts.settings.queries_wait_s
     began = time.perf_counter()
     try:
-        rows: list[Row] = await in_turn(limit, wait_s, "questions", lambda: parts.registry.ask(name, **given))
+        rows: list[Row] = await in_turn(limit, wait_s, "questions", lambda: answer(parts.registry, name, **given))
     except ValueError as error:
         raise Problem(400, f"The question cannot be answered: {error}") from error
     took_ms = round(1000 * (time.perf_counter() - began), 1)

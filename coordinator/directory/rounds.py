@@ -54,7 +54,7 @@ async def opened(asked: RoundAsked, request: Request, parts: Here) -> RoundAnswe
     await _wait_for(parts.registry, asked.ready, request.app.state.strangers)
     try:
         answer: dict[str, Any] = await in_thread(
-            lambda: select(parts.registry, asked.model, asked.round_num, asked.where, asked.ready)
+            lambda: select(parts.registry, asked.model, asked.round_num, asked.where, asked.ready, parts.asking.select)
         )
     except ValueError as error:
         raise Problem(400, f"The condition cannot be read: {error}") from error

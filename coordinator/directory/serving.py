@@ -3,11 +3,11 @@
 import logging
 import socket
 import threading
-from collections.abc import Sequence
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
+from ..deploying.deployments import Deployments
 from ..documents.things import Things
 from ..registry import Registry
 from .app import make_app
@@ -21,7 +21,7 @@ MOST_HEADER_BYTES = 32 << 10
 
 
 class Directory:
-    """HTTP for a registry. routers: more routes than ours.
+    """HTTP for a registry. known: its deployments, where there is a broker.
 
     >>> directory = Directory(registry, things, DirectorySettings(port=0))
     >>> directory.start()  # OSError: the address cannot be had
@@ -30,10 +30,10 @@ class Directory:
     """
 
     def __init__(
-        self, registry: Registry, things: Things, settings: DirectorySettings, routers: Sequence[APIRouter] = ()
+        self, registry: Registry, things: Things, settings: DirectorySettings, known: Deployments | None = None
     ) -> None:
         self.settings = settings
-        self.app: FastAPI = make_app(registry, things, settings, routers)
+        self.app: FastAPI = make_app(registry, things, settings, known)
         self.port = settings.port
         self._server = _Server(_config(self.app, settings))
         self._thread: threading.Thread | None = None

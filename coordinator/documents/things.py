@@ -68,6 +68,10 @@ def anyway(_: Entry | None) -> None:
     """A change that asks for nothing."""
 
 
+def say_refused(id: str, why: str) -> None:
+    log.warning("%s is not taken: %s", id, why)
+
+
 class Things:
     """The things of a registry. now: the time, with its zone. Its methods may be called from any thread."""
 
@@ -81,26 +85,37 @@ class Things:
 
     # --- devices ---
 
-    def announce(self, documents: Sequence[Json], retained: bool, modelled: Collection[str] = frozenset()) -> list[str]:
-        """Announcements of devices, expanded and checked; the ids that are new or changed. All of them, or Invalid and none.
+    def announce(
+        self,
+        documents: Sequence[Json],
+        retained: bool,
+        modelled: Collection[str] = frozenset(),
+        refuse: Callable[[str, str], None] = say_refused,
+    ) -> list[str]:
+        """Announcements of devices, expanded and checked; the ids that are new or changed.
 
         retained: the broker redelivers them. What is known already changes nothing, unless it renews a ttl. modelled: ids
         of documents that were expanded from a Thing Model: of these, complete() brings in later what no question reads.
+        refuse: is told the id of each that cannot be taken all the same, and why.
         """
         graphs, changes = {}, []
         with self._changing() as told:
             for document in {document["id"]: _believed(document) for document in documents}.values():
                 iri, digest = iri_of(document["id"]), digest_of(document)
                 kept = self._kept(iri)
-                if kept is None:
-                    if retained and digest in self.registry.facts(iri, DIGEST, RETIRED):
-                        continue
-                    self._not_taken(iri)
-                elif kept.digest == digest and (retained or not ttl_s_of(document)):
+                if kept is None and retained and digest in self.registry.facts(iri, DIGEST, RETIRED):
                     continue
-                changed = self._announced(document, digest, kept)
-                brief = iri.value in modelled and not changed.patch
-                graphs[iri] = self._brief_triples(iri, changed) if brief else self._triples(iri, changed)
+                if kept is not None and kept.digest == digest and (retained or not ttl_s_of(document)):
+                    continue
+                try:
+                    if kept is None:
+                        self._not_taken(iri)
+                    changed = self._announced(document, digest, kept)
+                    brief = iri.value in modelled and not changed.patch
+                    graphs[iri] = self._brief_triples(iri, changed) if brief else self._triples(iri, changed)
+                except Invalid as error:
+                    refuse(iri.value, str(error))
+                    continue
                 changes.append((iri, kept, changed))
             if graphs:
                 self.registry.replace_graphs(graphs)
@@ -119,7 +134,10 @@ class Things:
                     else None
                 )
                 if kept is not None:
-                    self.registry.add(iri, self._triples(iri, kept))
+                    try:
+                        self.registry.add(iri, self._triples(iri, kept))
+                    except Invalid as error:  # never again: it would be tried for ever
+                        log.error("%s: its description stays brief: %s", id, error)
                     self.registry.set_facts(iri, [(iri, BRIEF, None)])
         return len(self._brief)
 
@@ -136,6 +154,7 @@ class Things:
         if faults:
             log.warning("%s: not all that people changed fits it any more: %s", document["id"], Invalid(faults))
             patch = {name: value for name, value in patch.items() if not faults_of(merge(document, {name: value}))}
+            patch = {} if faults_of(merge(document, patch)) else patch
         return keep(document, patch, digest, kept, self.now())
 
     # --- people ---

@@ -6,6 +6,7 @@ facts that questions read (facts.py). Nothing is ever fetched: a context elsewhe
 """
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import islice
@@ -19,7 +20,7 @@ from tegu import thing
 from tegu.topics import check_id
 
 from . import expansion, faults, references, shapes, terms
-from .facts import add_facts, brief
+from .facts import MOST_BYTES, add_facts, brief
 from .faults import Fault, Faulty, shown
 from .naming import unread_contexts
 
@@ -43,6 +44,7 @@ FAULTS = 20  # told of one document, at most
 TRIPLES = 10_000  # of one document, at most
 KEPT = 64  # documents
 NO_ID = "urn:uuid:00000000-0000-0000-0000-000000000000"  # stands in for an id while a thing without one is checked
+UNIT = re.compile(r"[^\s:<>\"{}|\\^`\x00-\x1f]{0,16}")  # SenML's, and what one could take for one
 RADIOS = ("wifi", "ble", "802.15.4", "lora", "ethernet")
 
 
@@ -126,7 +128,7 @@ def _check_parameters(announced: dict[str, Any]) -> None:
     if unknown:
         raise Faulty([min(unknown)], f"is no parameter of {thing.THING_MODEL}")
     for name, value in announced.items():
-        if name in ("ram", "flash") and (type(value) is not int or value < 0):
+        if name in ("ram", "flash") and (type(value) is not int or not 0 <= value < MOST_BYTES):
             raise Faulty([name], f"must be a whole number of bytes, not {shown(value)}")
         if name in ("title", "firmware") and not (isinstance(value, str) and value.strip()):
             raise Faulty([name], f"must be text, not {shown(value)}")
@@ -143,8 +145,8 @@ def _check_sensors(sensors: Any) -> None:
         raise Faulty(["sensors"], f'must be an object of units by channel, as {{"co2": "ppm"}}, not {shown(sensors)}')
     for channel, unit in sensors.items():
         _check_word(("sensors", channel), channel)
-        if not isinstance(unit, str):
-            raise Faulty(["sensors", channel], f"must be a unit, as text, not {shown(unit)}")
+        if not (isinstance(unit, str) and UNIT.fullmatch(unit)):
+            raise Faulty(["sensors", channel], f"must be a unit, as Cel or %RH, not {shown(unit)}")
 
 
 def _check_word(path: tuple[str, ...], word: Any) -> None:

@@ -10,12 +10,12 @@ known is never selected by a condition on it. Whoever needs more writes a whole 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyoxigraph import Literal, NamedNode
 
-from ..registry import Registry
+from ..registry import Registry, Row
 from .terms import KINDS, short, term
 
 FIELDS = {  # word -> (pattern that binds ?value, whether it is a number)
@@ -42,6 +42,7 @@ UNITS = {"": 1, "%": 1, "b": 1, "bytes": 1, "kb": 1000, "mb": 1_000_000, "kib": 
 PART = re.compile(r"^(?P<field>[a-z][a-z ]*?)\s*(?P<operator>!=|<=|>=|=|<|>)\s*(?P<value>.+)$", re.IGNORECASE)
 SENSOR = re.compile(r"^has\s+(?P<no>no\s+)?(?P<sensor>.+?)$", re.IGNORECASE)
 NUMBER = re.compile(r"^(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>%|[a-zA-Z]*)$")
+Foreign = Callable[[str], list[Row]]  # a whole query -> its rows
 LONGEST = 1000  # characters of a condition
 DEVICES = "?device a tegu:Device . FILTER NOT EXISTS { ?device tegu:quarantined ?quarantine }"
 
@@ -135,22 +136,26 @@ def pattern(conditions: Sequence[Condition]) -> str:
     return " ".join([DEVICES, *(condition.group for condition in conditions)])
 
 
-def select(registry: Registry, text: str, needs: str = "") -> list[str]:
+def select(registry: Registry, text: str, needs: str = "", foreign: Foreign | None = None) -> list[str]:
     """The IRIs of the devices that a condition, or a whole query, selects. needs: more SPARQL about ?device.
 
-    ValueError: it cannot be read.
+    foreign: answers a whole query, with limits; None: the graph itself does. Whatever a query selects, a device in quarantine, or one
+    that does not meet the needs, is not among them. ValueError: it cannot be read.
     """
-    if is_query(text):
-        query = text
-    else:
-        query = f"SELECT DISTINCT ?device {{ {pattern(parse(text, kinds(registry)))} {needs} }}"
+    conditions = [] if is_query(text) else parse(text, kinds(registry))
+    rows = registry.select(f"SELECT DISTINCT ?device {{ {pattern(conditions)} {needs} }}")
+    found = {row["device"] for row in rows}
+    return sorted(found & _queried(registry, text, foreign) if is_query(text) else found)
+
+
+def _queried(registry: Registry, text: str, foreign: Foreign | None) -> set[str]:
     try:
-        rows = registry.select(query)
+        rows = registry.select(text) if foreign is None else foreign(text)
     except SyntaxError as error:
         raise ValueError(f"the query cannot be read: {error}") from error
     if rows and "device" not in rows[0]:
         raise ValueError("the query must give ?device")
-    return sorted(row["device"] for row in rows if row["device"])
+    return {row["device"] for row in rows if isinstance(row["device"], str)}
 
 
 def is_query(text: str) -> bool:

@@ -83,6 +83,21 @@ class Asking:
         said, body = self._order(order, limits.query_s)
         return Answer(said["kind"], body, said["count"], said["cut"])
 
+    def select(self, text: str) -> list[dict[str, Any]]:
+        """The rows of a SELECT, IRIs and literals as text. ValueError: it is none, or gives or takes more than it may."""
+        try:
+            answer = self.ask(text, "json", "ntriples", [], [])
+        except TooMuch as error:
+            raise ValueError(f"the query takes more than it may: {error}") from error
+        if answer.kind != "rows" or answer.cut:
+            raise ValueError(answer.cut or "this is no SELECT query")
+        found = json.loads(answer.body)
+        names = found["head"].get("vars", [])
+        return [
+            {name: row[name]["value"] if name in row else None for name in names}
+            for row in found.get("results", {}).get("bindings", [])
+        ]
+
     def export(self, form: str) -> BinaryIO:
         """All of it, in a file that has no name any more. form: turtle, trig or nquads. TooMuch."""
         path = self._snapshots.spare()

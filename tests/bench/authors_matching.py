@@ -25,7 +25,7 @@ import rdflib
 import rdflib.query
 
 from coordinator.registry import Registry
-from coordinator.semantics.authors import load
+from coordinator.semantics.authors.loading import load
 from coordinator.semantics.terms import PREFIXES, imported
 from tests.registry_reference import Device, Model, best_first, facts_of_turtle, pairs_to_run
 

@@ -125,7 +125,11 @@ def _announcement(device: Device) -> bytes:
 
 def _questions(registry: Registry, made: Site, draw: random.Random) -> Iterator[Timed]:
     metric = term(TOP_1).value
-    models = [terms.model(SITE, one.name).value for one in draw.sample(made.models, min(TRIED, len(made.models)))]
+    chosen = draw.sample(made.models, min(TRIED, len(made.models)))
+    chosen[0] = min(
+        made.models, key=lambda one: (len(one.sensors), one.needs_ram_bytes or 0)
+    )  # most devices can run it
+    models = [terms.model(SITE, one.name).value for one in chosen]
     devices = [terms.device(SITE, one.name).value for one in draw.sample(made.devices, TRIED)]
     rooms = [terms.room(SITE, one.name).value for one in draw.sample(made.rooms, TRIED)]
     lines = [one for one in made.models if one.version is not None]
