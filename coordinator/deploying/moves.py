@@ -1,16 +1,18 @@
 """One device on its way from one model to another: what it was told, answered and measured. No I/O, no clock.
 
     waiting      not asked yet: its stage has not begun, or it is offline or asleep
-    asked        the model is its desired one; it has not said that it has it
+    asked        the model is its desired one; it has not said that it has it: it tries it, or does so again
     took         it reported the model under the desired version
-    refused      it reported why it could not take it, or that it left it again
+    refused      it reported why it could not take it, or why it left it again
     recalled     its earlier model is desired again (an empty one if it had none)
     back         it reported that one (or, if it had none, any but the new one)
     lost         it did not, and why
     retired, quarantined, elsewhere (it has a later desired version of somebody else): no part of it any more
 
 Versions of desired models grow per device. A report of an older one changes nothing; one of a newer one, while the
-deployment is under way, says that our count was old: what we want is desired again above it. A telemetry is known by
+deployment is under way, says that our count was old: what we want is desired again above it. A device that tries a
+model reports the one before under the new version without a reason: also one that had taken it and forgot, as when it
+lost its files. It has a patience to take it again. A telemetry is known by
 its boot and its count `bytes_telemetry_up`, which grow: none counts twice, and one without these does not count.
 """
 
@@ -145,10 +147,13 @@ class Move:
     # --- transitions ---
 
     def _answered(self, model: str, why: str) -> None:
-        if why or (self.status == "took" and model != self.model):
-            self._become("refused", why or f"it runs {model or 'nothing'} again")
+        if why:
+            self._become("refused", why)
         elif model == self.model and self.status != "took":
             self._become("took", "")
+        elif model != self.model and self.status == "took":
+            self.after.clear()
+            self._become("asked", f"it runs {model or 'nothing'} again")
 
     def _answered_back(self, model: str, why: str) -> None:
         is_back = model == self.earlier or (not self.earlier and model != self.model)

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from ..deploying.deployments import ACTS, Deployments
+from ..deploying.deployments import Deployments
 from ..deploying.stages import Rules
 from .parts import MayWrite, in_thread
 from .problems import Problem
 
+NO_SUCH: dict[str, Any] = {"description": "There is no such deployment"}
 router = APIRouter(prefix="/registry/deployments", tags=["Deployments"])
 
 
@@ -38,11 +39,15 @@ Known = Annotated[Deployments, Depends(_deployments)]
 
 @router.get("", summary="All deployments, the newest first")
 async def listed(known: Known) -> list[dict[str, Any]]:
+    """Each with its status, its stage, and its devices by what has become of them."""
     return await in_thread(known.summaries)
 
 
 @router.post(
-    "", summary="Plan a deployment, or start it", dependencies=[MayWrite], responses={400: {}, 401: {}, 403: {}}
+    "",
+    summary="Plan a deployment, or start it",
+    dependencies=[MayWrite],
+    responses={400: {"description": "This cannot be deployed, and why"}},
 )
 async def proposed(asked: DeploymentAsked, known: Known) -> dict[str, Any]:
     """One device first, then a tenth, then all; on to the next stage only while the metric holds, else everybody goes back."""
@@ -53,15 +58,21 @@ async def proposed(asked: DeploymentAsked, known: Known) -> dict[str, Any]:
         raise Problem(400, f"This cannot be deployed: {error}") from error
 
 
-@router.get("/{number}", summary="How one stands", responses={404: {}})
+@router.get("/{number}", summary="How one stands", responses={404: NO_SUCH})
 async def shown(number: int, known: Known) -> dict[str, Any]:
+    """Its status and stage, why it went back if it did, the metric's means, and its devices with reasons."""
     try:
         return await in_thread(lambda: known.summary(number))
     except KeyError:
         raise Problem(404, f"There is no deployment {number}") from None
 
 
-@router.post("/{number}/{act}", summary=", ".join(ACTS), dependencies=[MayWrite], responses={401: {}, 404: {}, 409: {}})
+@router.post(
+    "/{number}/{act}",
+    summary="Pause, resume, abort or roll back",
+    dependencies=[MayWrite],
+    responses={404: NO_SUCH, 409: {"description": "Not as it stands now"}},
+)
 async def acted(number: int, act: str, known: Known) -> dict[str, Any]:
     """Pause and resume; abort leaves every device as it is; rollback gives each its earlier model again."""
     try:

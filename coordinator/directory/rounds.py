@@ -42,7 +42,10 @@ class RoundAnswered(BaseModel):
 
 
 @router.post(
-    "/rounds", summary="Which devices a round is for", dependencies=[MayWrite], responses={400: {}, 401: {}, 403: {}}
+    "/rounds",
+    summary="Which devices a round is for",
+    dependencies=[MayWrite],
+    responses={400: {"description": "The condition cannot be read, or another site is asked for"}},
 )
 async def opened(asked: RoundAsked, request: Request, parts: Here) -> RoundAnswered:
     """The devices that take part in the model, have the memory and the sensors that it needs to learn, and meet the condition.
