@@ -1,5 +1,9 @@
 """Rounds that are opened by a question: who is asked, who is told why not, and what a restart still knows. A real graph, no HTTP."""
 
+import contextlib
+import socket
+import threading
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
@@ -233,3 +237,140 @@ def test_an_answer_survives_being_written() -> None:
 def test_an_answer_that_cannot_be_read_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="answer cannot be read"):
         Admitted.from_json(text)
+
+
+# --- the registry's answer over HTTP, however odd ---
+
+
+class Odd:
+    """Listens, reads a request, and says these bytes, one after the other with pauses of so many seconds."""
+
+    def __init__(self, *pieces: bytes, pause_s: float = 0.0) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._pieces, self._pause_s = pieces, pause_s
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            link, _ = self._listener.accept()
+            with link:
+                link.recv(65536)
+                for piece in self._pieces:
+                    link.sendall(piece)
+                    self._gone.wait(self._pause_s)
+
+    @property
+    def admission(self) -> Admission:
+        address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return Admission(RegistrySettings(address), "home", "m")
+
+    def __enter__(self) -> "Odd":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gone.set()
+        self._listener.close()
+        self._thread.join(5)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n[1, 2]",
+        HEAD + b'{"devices": ["a"',
+        b"HTTP/1.1 500 Oops\r\nContent-Length: 500\r\n\r\nhalf",
+        b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_an_odd_answer_of_the_registry_is_no_answer(said: bytes) -> None:
+    with Odd(said) as odd:
+        assert odd.admission.ask(1, ["a"]) is None
+
+
+def test_an_answer_that_comes_drop_by_drop_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coordinator.admission.PATIENCE_S", 0.4)
+    with Odd(HEAD, *[b" "] * 100, pause_s=0.2) as odd:
+        admission = odd.admission
+        began_s = time.monotonic()
+        assert admission.ask(1, ["a"]) is None
+        assert admission.ask(2, ["a"]) is None  # left alone for a while
+        assert time.monotonic() - began_s < 2.0
+
+
+def test_a_registry_that_answers_is_believed() -> None:
+    body = b'{"devices": ["a"], "outside": {"b": "it sleeps"}, "where": "has CO2"}'
+    with Odd(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body) as odd:
+        assert odd.admission.ask(1, ["a", "b"]) == Admitted(frozenset(["a"]), {"b": "it sleeps"}, "has CO2")
+
+
+# --- questions of one's own ---
+
+
+def test_a_whole_query_selects_no_device_that_is_unfit_or_in_quarantine(registry: Registry) -> None:
+    registry.set_facts(LIVE, [(terms.device("home", "kitchen"), term("tegu:quarantined"), Literal("odd"))])
+    told = selecting.select(registry, "m", 1, "SELECT ?device { ?device tegu:ramBytes ?ram }", ALL)
+    assert told["devices"] == ["north"]
+    assert told["outside"]["kitchen"] == "in quarantine: odd"
+    assert told["outside"]["small"] == WHY["small"]
+
+
+def test_a_whole_query_is_given_to_whoever_may_answer_foreign_ones(registry: Registry) -> None:
+    asked = []
+
+    def foreign(text: str) -> list[dict[str, object]]:
+        asked.append(text)
+        return [{"device": "urn:tegu:home:north"}, {"device": None}]
+
+    query = "SELECT ?device { SERVICE <http://127.0.0.1:1/> { ?device ?p ?o } }"
+    assert selecting.select(registry, "m", 1, query, ALL, foreign)["devices"] == ["north"]
+    assert asked == [query]
+
+
+# --- a serial round, a restart with other settings, a device that went to another model ---
+
+
+def test_a_serial_round_waits_for_a_device_that_is_admitted_and_here(registry: Registry) -> None:
+    rules = replace(SETTINGS.rounds, algorithm="tinyreptile", quorum=1)
+    federation, admission, clock = make(registry, "device = north", replace(SETTINGS, rounds=rules))
+    registry.set_facts(LIVE, [(terms.device("home", "north"), term("tegu:takesPart"), terms.model("home", "m"))])
+    federation.batch(ready("kitchen"))
+    assert federation.tick() == [] and federation.rounds.open is None
+    federation.batch(ready("north"))
+    clock.now_s += AGAIN_S
+    federation.tick()
+    assert federation.rounds.open is not None and federation.rounds.open.invited == "north"
+    assert admission.asked == 2
+
+
+def test_a_restart_does_not_take_the_answer_of_another_round(registry: Registry, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, link=replace(SETTINGS.link, checkpoint=tmp_path / "c.sqlite"))
+    federation, _, _ = make(registry, "room type = office", settings)
+    federation.batch(ready("north", "kitchen"))
+    federation.tick()
+    federation.checkpoint.close()
+    alone = Federation(settings, lambda: 0.0, lambda: 0.0)  # without a registry: rounds for all
+    alone.batch([*ready("north", "kitchen"), update("north")])
+    alone.now_s = lambda: 100.0
+    alone.tick()
+    alone.checkpoint.close()
+    again, admission, _ = make(registry, "has CO2", settings)
+    again.batch(ready("north", "kitchen"))
+    again.tick()
+    assert admission.asked == 1
+    assert again.rounds.open is not None and again.rounds.open.admitted == frozenset(["north", "kitchen"])
+
+
+def test_a_device_that_takes_part_in_another_model_now_is_not_waited_for(registry: Registry) -> None:
+    federation, _, _ = make(registry, "")
+    federation.batch(ready("north"))
+    moved = State(state="ready", boot=2, model="other").encode()
+    federation.batch([("tegu/1/home/device/north/state", moved)])
+    assert federation.rounds.ready == set()
