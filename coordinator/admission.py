@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from .reasons import fitting
 from .settings import RegistrySettings
 
 log = logging.getLogger("tegu.coordinator")
@@ -53,7 +54,7 @@ class Admitted:
     def why(self, device: str) -> str:
         """Why a device is not admitted, short enough for an ack."""
         why = self.outside.get(device, self.condition or "not selected")
-        return f"not in this round: {why}".encode("ascii", "replace").decode()[:140]
+        return fitting(f"not in this round: {why}")
 
 
 class Admission:

@@ -26,6 +26,7 @@ from tegu.wire import WireError
 from tegu.wire.messages import Ack, Manifest, Reported, Round, State, decode_numbers
 
 from .documents.things import Things
+from .reasons import fitting
 from .registry import Registry
 from .semantics import models, terms, things
 from .semantics.about import checked
@@ -36,7 +37,6 @@ Message = tuple[str, bytes, bool]  # topic, payload, whether it is a retained on
 Outgoing = list[tuple[str, bytes, bool]]  # topic, payload, retain
 Facts = list[tuple[NamedNode, NamedNode, NamedNode | Literal | None]]
 ABOUT_BYTES = 4096
-WHY_LETTERS = 140  # of an ack, which has 256 bytes
 PARTS = 16  # a number that moved by less than one such part of itself is not written anew
 DESCRIBED = ("spec", "hash", "top_p", "codec", "residual", "heap_bytes")  # of a manifest, what a description is made of
 ABOUT = term("tegu:about")
@@ -158,8 +158,7 @@ class Registering:
             (iri, term("tegu:quarantined"), Literal(why)),
         ]  # also a new one
         model = _model_of(payload) or "thing"
-        text = f"thing: {why}".encode("ascii", "replace").decode()[:WHY_LETTERS]
-        ack = Ack(result="invalid", version=0, why=text)
+        ack = Ack(result="invalid", version=0, why=fitting(f"thing: {why}"))
         out.append((topics.device(self.site, device, "ack", model), ack.encode(), False))
         return None
 

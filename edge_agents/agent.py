@@ -112,7 +112,7 @@ class Agent:
         self._figures.update()
         if monotonic() >= self._tell_at_s:
             self._tell(client, {})
-        hungry = self.session.learning and monotonic() >= self._dry_until_s
+        hungry = self._wants_samples and monotonic() >= self._dry_until_s
         try:
             what, topic, payload = self._events.get(block=not hungry, timeout=self._wait_s())
         except queue.Empty:
@@ -139,8 +139,13 @@ class Agent:
             log.warning("%s: no coordinator serves model %s at site %s yet; waiting", self.place.device, model, site)
 
     def _wait_s(self) -> float:
-        wait_s = min(TICK_S, self.source.poll_s) if self.session.learning else TICK_S
+        wait_s = min(TICK_S, self.source.poll_s) if self._wants_samples else TICK_S
         return max(0.0, min(wait_s, self._tell_at_s - monotonic()))
+
+    @property
+    def _wants_samples(self) -> bool:
+        """For a round; or one, to hold it against the model that it tries, if nothing else told whether it fits."""
+        return self.session.learning or (bool(self._twin.before) and self.session.version > 0)
 
     def _receive(self, client: mqtt.Client, topic: str, payload: bytes) -> None:
         words = topics.parse(topic)
@@ -209,7 +214,7 @@ class Agent:
         session = self.session
         assert session.learner is not None
         if self._twin.before:
-            self._serve()
+            self._serve(client)
         self._figures.samples += 1
         if session.learning or effects:
             self._scores.learned(session.learner)
@@ -243,14 +248,15 @@ class Agent:
         if not why and session.manifest is not None and session.model is not None:
             why = unfit(session.model, self.source)
             if why == "":
-                self._serve()
+                self._serve(client)
         if why:
             self._go_back(client, why)
 
-    def _serve(self) -> None:
-        """The model that it tried is served from now on."""
+    def _serve(self, client: mqtt.Client) -> None:
+        """The model that it tried is served from now on, and it says so."""
         self._twin.serve()
         self._keep_twin()
+        self._carry_out(client, self._report(False))
 
     def _go_back(self, client: mqtt.Client, why: str) -> None:
         """The model that is tried cannot be served here."""

@@ -228,6 +228,13 @@ def test_without_a_registry_rounds_are_for_all() -> None:
     assert federation.rounds.open is not None and federation.rounds.open.admitted is None
 
 
+@pytest.mark.parametrize("why", ["quote " + '"' * 200, "\\" * 200, "\x01" * 200, "ü" * 200, "plain " * 60])
+def test_every_reason_fits_an_ack(why: str) -> None:
+    told = Admitted(frozenset(), {"a" * 32: why}).why("a" * 32)
+    assert told.startswith("not in this round: ") and len(told) > 40
+    Ack(result="outside", version=(1 << 32) - 1, round_num=(1 << 32) - 1, why=told).encode()
+
+
 def test_an_answer_survives_being_written() -> None:
     answer = Admitted(frozenset(["b", "a"]), {"c": 'says "no"'}, "has CO2")
     assert Admitted.from_json(answer.to_json()) == answer

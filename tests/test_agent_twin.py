@@ -24,12 +24,18 @@ from .parts import needs
 from .peer import Peer
 from .test_agent import SETTINGS, USERS, Scripted, agent, first
 
-MODELS = {"m": "1 | dense 2 softmax", "n": "1 | dense 3 tanh | dense 2 softmax", "wide": "2 | dense 2 softmax"}
+MODELS = {
+    "m": "1 | dense 2 softmax",
+    "n": "1 | dense 3 tanh | dense 2 softmax",
+    "wide": "2 | dense 2 softmax",
+    "still": "1 | dense 2 softmax",
+}
+STILL = "still"  # has no rounds
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[broker.RunningBroker]:
-    """A broker that has a round of each model open for room-1."""
+    """A broker that has a round of each model but one open for room-1."""
     needs("mosquitto")
     with broker.start(tmp_path / "broker", USERS, "mosquitto") as started:
         with Peer(started, "coordinator") as peer:
@@ -37,7 +43,8 @@ def running(tmp_path: Path) -> Iterator[broker.RunningBroker]:
                 federation = Federation(replace(SETTINGS, model=ModelSettings(name, spec, samples=4)))
                 federation.rounds.ready.add("room-1")
                 for topic, payload, retain in [*federation.tick(), *federation.retained()]:
-                    peer.publish(topic, payload, retained=retain)
+                    if not topic.endswith(f"{STILL}/round"):
+                        peer.publish(topic, payload, retained=retain)
         yield started
 
 
@@ -75,13 +82,58 @@ def test_a_device_that_is_wished_another_model_leaves_its_own_and_learns_the_oth
         assert (gone.model, gone.boot) == ("m", 1)
         come = State.decode(first(tap, "state", "ready"))
         assert (come.model, come.boot) == ("n", 2)
-        assert reported(tap, 1) == {"version": 1, "model": "n"}
+        assert reported(tap, 1) == {"version": 1, "model": "m"}  # it only tries the other one
         for n in range(4):
             source.next.put(((0.5,), n % 2))
+        assert reported(tap, 1) == {"version": 1, "model": "n"}
         first(tap, "update/n")
         wish(running, 2, "n")  # what it has
         assert reported(tap, 2) == {"version": 2, "model": "n"}
         assert (device.session.model_name, device.session.boot) == ("n", 2)
+
+
+def test_a_model_is_reported_as_soon_as_its_manifest_tells_that_it_can_be_served(
+    running: broker.RunningBroker, tmp_path: Path
+) -> None:
+    wish(running, 1, "n")
+    source = Scripted()
+    source.inputs = 1
+    with tapped(running) as tap, Fleet([agent(running, source, tmp_path)]):
+        assert [reported(tap, 1)["model"] for _ in range(2)] == ["m", "n"]
+
+
+def test_a_model_that_nobody_serves_is_never_reported(running: broker.RunningBroker, tmp_path: Path) -> None:
+    device = agent(running, fed(((0.5,), 0)), tmp_path)
+    with tapped(running) as tap, Fleet([device]):
+        wish(running, 1, "ghost")
+        assert json.loads(first(tap, "state", "ghost"))["state"] == "ready"
+        assert reported(tap, 1) == {"version": 1, "model": "m"}
+        wish(running, 2, "m")
+        assert reported(tap, 2) == {"version": 2, "model": "m"}
+    assert device.session.model_name == "m"
+
+
+def test_a_model_that_has_no_round_open_is_held_against_one_sample(
+    running: broker.RunningBroker, tmp_path: Path
+) -> None:
+    wish(running, 1, STILL)
+    source = Scripted()
+    with tapped(running) as tap, Fleet([agent(running, source, tmp_path)]):
+        source.next.put(((0.5,), 0))
+        source.next.put(((0.5,), 1))
+        assert [reported(tap, 1)["model"] for _ in range(2)] == ["m", STILL]
+    assert not source.next.empty()  # the second sample was not asked for
+
+
+def test_a_wish_for_no_model_brings_back_that_of_the_settings(running: broker.RunningBroker, tmp_path: Path) -> None:
+    source = Scripted()
+    source.inputs = 1
+    with tapped(running) as tap, Fleet([agent(running, source, tmp_path)]):
+        wish(running, 1, "n")
+        assert [reported(tap, 1)["model"] for _ in range(2)] == ["m", "n"]
+        wish(running, 2, "")
+        assert [reported(tap, 2)["model"] for _ in range(2)] == ["n", "m"]
+    assert agent(running, source, tmp_path).session.model_name == "m"
 
 
 def test_a_device_that_starts_again_has_the_model_that_it_was_wished(
@@ -93,7 +145,7 @@ def test_a_device_that_starts_again_has_the_model_that_it_was_wished(
     again = agent(running, Scripted(), tmp_path)
     assert (again.session.model_name, again.session.boot) == ("n", 3)
     with tapped(running) as tap, Fleet([again]):
-        assert reported(tap, 7) == {"version": 7, "model": "n"}
+        assert reported(tap, 7) == {"version": 7, "model": "m"}  # which it tries since it was started
         wish(running, 6, "m")  # an old one
         wish(running, 8, "m")
         assert reported(tap, 8) == {"version": 8, "model": "m"}

@@ -137,7 +137,7 @@ def test_a_board_reports_its_model_and_begins_anew_with_the_one_that_it_is_wishe
         [[], "m", 1, [{"version": 0, "model": "m"}], ["ready"]],
         [[], "m", 1, [{"version": 3, "model": "m"}], []],  # what it has
         [[0], "m", 1, [], ["offline"]],
-        [[], "other", 2, [{"version": 4, "model": "other"}], ["ready"]],
+        [[], "other", 2, [{"version": 4, "model": "m"}], ["ready"]],  # it tries the other one
         [[], "other", 2, [{"version": 4, "model": "other"}], []],  # an old wish, and the manifest: it can be served
     ]
 

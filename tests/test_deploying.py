@@ -463,11 +463,55 @@ def test_a_device_that_cannot_take_it_takes_all_back_to_their_own_earlier_models
     assert deployment.summary()["devices"] == {"back": {"d00": "", "d01": "", "d02": "shape hash differs"}}
 
 
-def test_a_device_that_leaves_the_model_again_has_refused_it() -> None:
+def test_a_device_that_leaves_the_model_again_with_a_reason_has_refused_it() -> None:
     deployment = in_the_second_stage()
-    deployment.reported("d00", 5, OLD)
+    deployment.reported("d00", 5, OLD, "a sample has 2 inputs, not 1")
     deployment.tick(11.0)
-    assert deployment.why == f"d00 could not take it: it runs {OLD} again"
+    assert deployment.why == "d00 could not take it: a sample has 2 inputs, not 1"
+
+
+def test_a_device_that_forgot_that_it_had_the_model_and_tries_it_again_goes_on() -> None:
+    deployment = started(20, metric=METRIC)
+    take(deployment, "d00")
+    tell(deployment, "d00", 1, loss_after=0.9)
+    deployment.state("d00", "lost", 50.0)
+    deployment.state("d00", "ready", 60.0)
+    deployment.reported("d00", 0, OLD)  # of its settings
+    deployment.reported("d00", 5, OLD)  # it hears what is desired, and tries it
+    deployment.tick(61.0)
+    assert deployment.status == "running"
+    assert deployment.summary()["devices"]["asked"] == {"d00": f"it runs {OLD} again"}
+    take(deployment, "d00")
+    tell(deployment, "d00", 2, loss_after=0.4)
+    deployment.tick(159.0)
+    assert deployment.moves["d00"].why == ""
+
+
+def test_a_device_that_leaves_the_model_without_a_reason_is_waited_for_as_long_as_any() -> None:
+    deployment = in_the_second_stage()
+    take(deployment, "d01")
+    deployment.state("d00", "offline", 50.0)
+    deployment.state("d00", "ready", 60.0)
+    deployment.reported("d00", 5, OLD)
+    deployment.tick(159.0)
+    assert deployment.status == "running"
+    deployment.tick(160.0)
+    assert deployment.why == "d00 is ready and has not answered for 100 s"
+
+
+def test_a_device_that_tries_the_model_has_not_taken_it_and_one_that_tries_its_earlier_one_is_not_back() -> None:
+    deployment = started(20)
+    deployment.reported("d00", 5, OLD)
+    deployment.tick(99.0)
+    assert (deployment.stage, deployment.moves["d00"].status) == (1, "asked")
+    take(deployment, "d00")
+    deployment.rollback(99.5)
+    deployment.reported("d00", 6, NEW)
+    deployment.tick(100.0)
+    assert (deployment.status, deployment.moves["d00"].status) == ("rolling back", "recalled")
+    take(deployment, "d00")
+    deployment.tick(101.0)
+    assert (deployment.status, deployment.moves["d00"].status) == ("rolled back", "back")
 
 
 def test_who_was_not_asked_is_not_taken_back() -> None:

@@ -1,4 +1,4 @@
-"""A round that is for others, on both interpreters: the session learns nothing in it and goes on at the next version."""
+"""A round that is for others, on both interpreters: the session learns nothing in it and goes on with the next one."""
 
 import json
 from array import array
@@ -17,8 +17,8 @@ def say(session, kind, fields):
     session.received(topics.model("home", "m", kind), json.dumps(fields).encode())
 
 
-def outside(session, version):
-    told = {"result": "outside", "boot": 0, "sequence": 0, "version": version, "why": "has no sensor co2"}
+def outside(session, round_num, version):
+    told = {"result": "outside", "version": version, "round_num": round_num, "why": "has no sensor co2"}
     return session.received(topics.device("home", "a", "ack", "m"), json.dumps(told).encode())
 
 
@@ -30,24 +30,37 @@ def given(session, version):
     told.update(inner_step_size=0.5, samples=2, top_p=50.0)
     say(session, "manifest", told)
     session.received(topics.model("home", "m", "init"), whole)
-    say(session, "round", {"round_num": version, "version": version, "opens_s": 0, "closes_s": 60, "quorum": 1})
+    opened(session, version, version)
     return session
+
+
+def opened(session, round_num, version):
+    say(session, "round", {"round_num": round_num, "version": version, "opens_s": 0, "closes_s": 60, "quorum": 1})
 
 
 def test_a_device_outside_of_the_round_stops_and_begins_again_with_the_next_version():
     session = given(Session("home", "a", "m", 1), 1)
     assert session.sample([2.0], [1.0]) == []  # a step of 0.5 on an error of 1: the weight falls by 1
     assert list(session.learner.weights) == [0.0, -0.5]
-    assert outside(session, 1) == []
+    assert outside(session, 1, 1) == []
     assert (session.learning, session.learned, list(session.learner.weights)) == (False, 0, [1.0, 0.0])
     assert session.refused_why == "outside: has no sensor co2"
     assert given(session, 2).learning
 
 
+def test_a_later_round_of_the_same_version_may_be_for_a_device_that_an_earlier_one_was_not_for():
+    session = given(Session("home", "a", "m", 1), 1)
+    outside(session, 1, 1)
+    opened(session, 1, 1)  # as after a connect
+    assert not session.learning
+    opened(session, 2, 1)
+    assert session.learning
+
+
 def test_a_device_that_hears_it_before_the_round_does_not_begin():
     session = given(Session("home", "a", "m", 1), 1)
-    outside(session, 1)
-    outside(session, 2)
+    outside(session, 1, 1)
+    outside(session, 2, 2)
     given(session, 2)
     assert (session.version, session.learning) == (2, False)
     assert given(session, 3).learning

@@ -27,10 +27,31 @@ def test_a_device_that_heard_of_no_wish_has_the_model_of_its_settings():
 def test_a_newer_wish_changes_the_model_and_an_older_one_nothing():
     twin = Twin("presence")
     assert twin.hear(wish(3, "sine"))
-    assert (twin.model, twin.before, told(twin)) == ("sine", "presence", (3, "sine", None))
+    assert (twin.model, twin.before) == ("sine", "presence")
     for version in (3, 2, 0):
         assert not twin.hear(wish(version, "characters"))
-    assert told(twin) == (3, "sine", None)
+    assert (twin.model, twin.before) == ("sine", "presence")
+
+
+def test_a_model_is_reported_when_it_is_served_and_the_one_before_until_then():
+    twin = Twin("presence")
+    twin.hear(wish(3, "sine"))
+    assert told(twin) == told(Twin("presence", twin.encode())) == (3, "presence", None)
+    twin.serve()
+    assert told(twin) == told(Twin("presence", twin.encode())) == (3, "sine", None)
+
+
+def test_a_wish_for_no_model_is_one_for_that_of_the_settings():
+    twin = Twin("presence")
+    twin.hear(wish(1, "sine"))
+    twin.hear(wish(2, ""))
+    assert (twin.model, twin.before, told(twin)) == ("presence", "", (2, "presence", None))  # it was never left
+    twin.hear(wish(3, "sine"))
+    twin.serve()
+    twin.hear(wish(4, ""))
+    assert (twin.model, twin.before, told(twin)) == ("presence", "sine", (4, "sine", None))
+    twin.serve()
+    assert told(twin) == (4, "presence", None)
 
 
 def test_a_wish_for_the_model_that_it_has_is_only_reported():
@@ -69,7 +90,7 @@ def test_back_to_what_was_served_is_no_trial():
 
 def test_a_model_that_can_be_none_is_not_tried():
     twin = Twin("presence")
-    for version, name in ((1, "Sine/2"), (2, "\x00" * 70), (3, "")):
+    for version, name in ((1, "Sine/2"), (2, "\x00" * 70)):
         assert twin.hear(wish(version, name))
         assert told(twin) == (version, "presence", "no model has such a name")
 

@@ -313,6 +313,7 @@ MANIFEST = {
 }
 ROUND = {"round_num": 9, "version": 3, "opens_s": 1790000000, "closes_s": 1790000600, "quorum": 5}
 ACK = {"result": "accepted", "boot": 7, "sequence": 12, "version": 4}
+OUTSIDE = {"result": "outside", "version": 4, "round_num": 2**32 - 1, "why": "not in this round: it has no CO2 sensor"}
 STATE = {"state": "ready", "boot": 7}
 DESIRED = {"version": 3, "model": "presence"}
 REPORTED = {"version": 3, "model": "presence", "why": "sine: needs 1 inputs, has 11"}
@@ -343,7 +344,13 @@ def messages() -> list[dict[str, Any]]:
         {
             "kind": "Ack",
             "hex": text({"result": "stale", "version": 2**32 - 1}),
-            "fields": {"result": "stale", "boot": 0, "sequence": 0, "version": 2**32 - 1, "why": ""},
+            "fields": {"result": "stale", "boot": 0, "sequence": 0, "version": 2**32 - 1, "round_num": 0, "why": ""},
+            "same": True,
+        },
+        {
+            "kind": "Ack",
+            "hex": text(OUTSIDE),
+            "fields": {**OUTSIDE, "boot": 0, "sequence": 0, "least_boot": 0},
             "same": True,
         },
         {"kind": "State", "hex": text(STATE), "fields": {**STATE, "wakes_s": 0, "why": ""}, "same": True},
@@ -360,6 +367,7 @@ def messages() -> list[dict[str, Any]]:
             "same": True,
         },
         {"kind": "Desired", "hex": text(DESIRED), "fields": DESIRED, "same": True},
+        {"kind": "Desired", "hex": text({**DESIRED, "model": ""}), "fields": {**DESIRED, "model": ""}, "same": True},
         {"kind": "Reported", "hex": text(DESIRED), "fields": {**DESIRED, "why": ""}, "same": True},
         {"kind": "Reported", "hex": text(REPORTED), "fields": REPORTED, "same": True},
     ]
@@ -404,6 +412,8 @@ def malformed_messages() -> list[dict[str, Any]]:
     add("Round", "invited", "a list", {**ROUND, "invited": ["a"]})
     add("Manifest", "codec", "a number", {**MANIFEST, "codec": 2})
     add("Ack", "why", "an object", {**ACK, "why": {}})
+    add("Ack", "round_num", "a text", {**OUTSIDE, "round_num": "9"})
+    add("Ack", "round_num", "has 33 bits", {**OUTSIDE, "round_num": 2**32})
     add("State", "version", "a text", {**STATE, "version": "41"})
     add("State", "wakes_s", "an infinite number", '{"state": "ready", "wakes_s": 1e999}')
     return rows

@@ -81,7 +81,7 @@ class Session:
         self._round: Round | None = None
         self.opens_s = 0  # when the newest round was opened, by the coordinator's clock; 0 if none is known
         self._answered = 0  # the version to which this device has contributed
-        self._tried = 0  # the round in which it last began to learn
+        self._tried = 0  # the round in which it last began to learn, or that is for others
         self._top_p = 0.0  # percent, of the round in which it learns
         self._step = 0.0  # inner step size of that round
         self._missed = 0  # what was asked for again
@@ -467,8 +467,9 @@ class Session:
         accepted = ack.result in ("accepted", "duplicate")
         if not accepted:
             self.refused_why = ack.result + ": " + ack.why if ack.why else ack.result
-        if ack.result == "outside" and not ack.sequence and ack.version >= self.version:
-            self._answered = ack.version  # this version's round is for others
+        r = self._round
+        if ack.result == "outside" and ack.round_num and (r is None or ack.round_num >= r.round_num):
+            self._tried = ack.round_num  # it is for others; the next one may be for this device
             if self.learning and ack.version == self.version:
                 self.learning = False
                 self.learned = 0

@@ -1,7 +1,8 @@
 """The device's side of its twin: the registry says which model it wants a device to have, the device says which one it has.
 
 Retained on device/{device}/desired and /reported (tegu.wire.messages). A wish has a number; one that is not above the newest
-that was heard is old. A model that the device cannot serve is left again for the one before, with the reason. No I/O.
+that was heard is old. A model that the device cannot serve is left again for the one before, with the reason. Until it is known
+to serve it, it says that it has the one before. A wish for no model is one for the model of its settings. No I/O.
 """
 
 import json
@@ -45,14 +46,15 @@ class Twin:
         if told.version <= self.version:
             return False
         self.version, self.why = told.version, ""
+        wanted = told.model or self.settings
         try:
-            check_id(told.model, "model")
+            check_id(wanted, "model")
         except ValueError:
             self.why = "no model has such a name"
             return True
-        if told.model != self.model:
+        if wanted != self.model:
             self.before = self.before or self.model
-            self.model = told.model
+            self.model = wanted
         if self.model == self.before:
             self.before = ""
         return True
@@ -67,6 +69,6 @@ class Twin:
         self.model, self.before = self.before, ""
 
     def reported(self) -> bytes:
-        """What the device says."""
-        payload: bytes = Reported(version=self.version, model=self.model, why=self.why).encode()
+        """What the device says: while it tries a model, the one before, without a why."""
+        payload: bytes = Reported(version=self.version, model=self.before or self.model, why=self.why).encode()
         return payload

@@ -139,15 +139,19 @@ class Round(Message):
 
 
 class Ack(Message):
-    """The receipt of an update, sent after the coordinator's commit. boot, sequence: of the update it answers."""
+    """The receipt of an update, sent after the coordinator's commit. boot, sequence: of the update it answers.
+
+    Or, before there is one, `outside` and round_num: that round, of that version, is for others.
+    """
 
     LIMIT_BYTES = 256
-    FIELDS = "result:str boot:int=0 sequence:int=0 version:int least_boot:int=0 why:str="
+    FIELDS = "result:str boot:int=0 sequence:int=0 version:int least_boot:int=0 round_num:int=0 why:str="
     result: str
     boot: int
     sequence: int
     version: int  # the current one
     least_boot: int  # the highest boot number heard: one below it is from an earlier life
+    round_num: int  # of the round that the device is outside of; 0: this says nothing of a round
     why: str
 
 
@@ -173,7 +177,10 @@ class Label(Message):
 
 
 class Desired(Message):
-    """The model that the registry wants a device to have: retained. version: of the wish, one more with each."""
+    """The model that the registry wants a device to have, empty: that of its settings. Retained.
+
+    version: of the wish, one more with each.
+    """
 
     FIELDS = "version:int model:str"
     version: int
@@ -181,7 +188,10 @@ class Desired(Message):
 
 
 class Reported(Message):
-    """The model that a device has, and the newest wish that it knows of: retained. why: it has another than was wished for."""
+    """The model that a device has, and the newest wish that it knows of: retained. why: it has another than was wished for.
+
+    Another one without a why: it tries the one that was wished for, and does not know yet whether it can serve it.
+    """
 
     FIELDS = "version:int model:str why:str="
     version: int
