@@ -116,15 +116,30 @@ class Registering:
             except (WireError, ValueError, RecursionError) as error:
                 self.bad += 1
                 log.warning("a message on %.80s is dropped: %s", topic, error)
+            except Exception:  # whatever a device says, it does not end this for the others
+                self.bad += 1
+                log.exception("a message on %.80s is dropped: this is a fault of ours", topic)
         for retained in (True, False):
             documents = [document for name, document in announced.items() if (name in old) == retained]
-            if documents:
-                self.documents.announce(documents, retained, self._modelled, self._refuse)
+            self._announce(documents, retained)
         if facts:
             self.registry.set_facts(LIVE, facts)
         return out
 
     # --- devices ---
+
+    def _announce(self, documents: list[dict[str, Any]], retained: bool) -> None:
+        """All at once; if that fails, one by one, so that the one that cannot be kept is found."""
+        try:
+            if documents:
+                self.documents.announce(documents, retained, self._modelled, self._refuse)
+        except Exception as error:
+            if len(documents) == 1:
+                log.exception("an announcement cannot be kept: this is a fault of ours")
+                self._refuse(documents[0]["id"], f"cannot be kept: {error}")
+                return
+            for document in documents:
+                self._announce([document], retained)
 
     def _refuse(self, iri: str, why: str) -> None:
         """What was announced is valid, and cannot be kept all the same."""
@@ -392,6 +407,6 @@ def _model_of(payload: bytes) -> str:
     """The model that an announcement names, if that can be read."""
     try:
         name = json.loads(payload)["model"]
-        return topics.check_id(name, "model")
+        return topics.check_id(name, "model") if isinstance(name, str) else ""
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -6,6 +6,7 @@ broker is kept, so that rounds that pass while this process is away are not lost
 """
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
@@ -90,7 +92,7 @@ class RegistryService:
         settings = self._settings
         self.directory.start()
         address = settings.folder / ADDRESS_FILE
-        address.write_text(json.dumps({"url": self.directory.url, "pid": os.getpid()}))
+        held = hold(address, {"url": self.directory.url, "pid": os.getpid()})
         log.info("the registry of %s is at %s", settings.site, self.directory.url)
         self._client.connect_async(settings.host, settings.port, keepalive=30)
         self._client.loop_start()
@@ -100,6 +102,7 @@ class RegistryService:
         finally:
             self._stopping = True
             address.unlink(missing_ok=True)
+            held.close()
             self._client.disconnect()
             self._client.loop_stop()
             self.directory.stop()
@@ -161,6 +164,16 @@ class RegistryService:
             except queue.Full:
                 if not message.qos:
                     return  # a telemetry: more comes than can be kept
+
+
+def hold(path: Path, told: dict[str, Any]) -> IO[str]:
+    """A file that says where the service is, for as long as it is: a lock on it ends with the process, however that ends."""
+    path.unlink(missing_ok=True)
+    file = path.open("w", encoding="utf-8")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    json.dump(told, file)
+    file.flush()
+    return file
 
 
 def serve(told: argparse.Namespace) -> int:

@@ -47,11 +47,11 @@ def needs(registry: Registry, model: NamedNode) -> str:
     )
     return "".join(
         f"""
-    FILTER NOT EXISTS {{ {model} {needed} ?needs FILTER NOT EXISTS {{ ?device {has} ?has FILTER({test}) }} }}"""
-        for needed, has, test in (
-            ("tegu:needsSensor", "tegu:sensor", "?has = ?needs"),
-            (of_ram, "tegu:ramBytes", "?has >= ?needs"),
-            ("tegu:needsFlashBytes", "tegu:flashBytes", "?has >= ?needs"),
+    FILTER NOT EXISTS {{ {model} {needed} ?needs {some} FILTER NOT EXISTS {{ ?device {has} ?has FILTER({test}) }} }}"""
+        for needed, some, has, test in (
+            ("tegu:needsSensor", "", "tegu:sensor", "?has = ?needs"),
+            (of_ram, "FILTER(?needs > 0)", "tegu:ramBytes", "?has >= ?needs"),
+            ("tegu:needsFlashBytes", "FILTER(?needs > 0)", "tegu:flashBytes", "?has >= ?needs"),
         )
     )
 

@@ -225,6 +225,27 @@ def test_graphs_of_the_registrys_own_are_not_for_imports(directory: Served, grap
     assert directory.registry.changes == before
 
 
+@pytest.mark.parametrize(
+    ("graph", "triple"),
+    [
+        ("urn:x:g", "<urn:tegu:home:office-1> <urn:tegu-terms:ramBytes> 9000000"),
+        ("urn:x:g", '<urn:tegu:home:office-1> <urn:tegu-terms:quarantined> "x"'),
+        ("urn:x:g", f"<{MODEL}:2> <http://www.w3.org/ns/prov#wasGeneratedBy> <urn:x:r>"),
+        (f"{MODEL}:round:7", f"<{MODEL}:round:7> <urn:tegu-terms:selected> <urn:x:d>"),
+        (f"{MODEL}:3", f'<{MODEL}:3> <urn:tegu-terms:sha256> "0"'),
+        ("urn:tegu:home:deployment:1", '<urn:tegu:home:deployment:1> <urn:tegu-terms:status> "done"'),
+        ("urn:tegu:elsewhere:model:m", '<urn:tegu:elsewhere:model:m> <https://schema.org/name> "M"'),
+        ("urn:x:g", '<urn:x:g> <urn:tegu-terms:document> "{"'),
+        ("urn:x:g", "<urn:x:g> <urn:tegu-terms:brief> true"),
+    ],
+)
+def test_no_import_says_what_the_registry_itself_knows(directory: Served, graph: str, triple: str) -> None:
+    quads = f"GRAPH <{graph}> {{ {triple} . }}"
+    answer = directory.http.post("/registry/import?name=x", content=quads, headers={"Content-Type": "application/trig"})
+    sentence(answer, 400)
+    assert directory.guest.get("/things").status_code == 200
+
+
 def test_what_cannot_be_imported_is_told_with_the_place(directory: Served) -> None:
     turtle = {"Content-Type": "text/turtle"}
     post = directory.http.post

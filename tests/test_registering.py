@@ -1,8 +1,10 @@
 """What passes on the broker, in the graph: devices, models, rounds. A real graph in memory, no broker."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,13 @@ from tegu.wire.messages import Ack, Manifest, Reported, Round, State, encode_num
 NOW_S = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 DEVICE = "urn:tegu:home:room-7"
 MODEL = "urn:tegu:home:model:presence"
+WHOLE = {
+    "@context": "https://www.w3.org/2022/wot/td/v1.1",
+    "id": DEVICE,
+    "title": "Room 7",
+    "securityDefinitions": {"none": {"scheme": "nosec"}},
+    "security": "none",
+}
 SPEC = "3 | dense 4 tanh | dense 2 softmax"
 
 
@@ -192,6 +201,39 @@ def test_nothing_is_left_of_a_device_that_people_took_out_until_it_speaks_again(
     assert "sensor" not in site.facts(DEVICE)
     site.device("thing", announce("Room 7", "presence", {"co2": "ppm"}))
     assert site.facts(DEVICE)["sensor"] == "urn:tegu-terms:Co2Sensor"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"tm": "x", "model": ["a"]}',
+        b'{"tm": "x", "model": {"a": 1}}',
+        b'{"tm": "urn:tegu:tm:device:1", "model": 7}',
+        json.dumps(WHOLE | {"registration": {"expires": "0001-01-01T00:00:00+14:00"}}).encode(),
+        json.dumps(WHOLE | {"registration": {"ttl": 10**400}}).encode(),
+        json.dumps(WHOLE | {"registration": {"ttl": float("inf")}}).encode(),
+    ],
+)
+def test_no_announcement_ends_the_registry(site: Site, payload: bytes) -> None:
+    good = topics.device("home", "good", "thing"), announce("Good", "presence", {}), False
+    site.registering.heard([(topics.device("home", "room-7", "thing"), payload, False), good])
+    assert {"quarantined", "announced"} & site.facts(DEVICE).keys()  # a registration that is wrong is not believed
+    assert site.facts("urn:tegu:home:good")["announced"] is True
+
+
+def test_a_fault_of_ours_takes_one_announcement_and_not_the_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = site.registering.documents.announce
+
+    def broken(documents: Sequence[Any], *rest: Any) -> list[str]:
+        if any(document["id"] == DEVICE for document in documents):
+            raise ZeroDivisionError("oops")
+        return keep(documents, *rest)
+
+    monkeypatch.setattr(site.registering.documents, "announce", broken)
+    told = announce("Room", "presence", {"co2": "ppm"})
+    site.registering.heard([(topics.device("home", name, "thing"), told, False) for name in ("a", "room-7", "b")])
+    assert "oops" in str(site.facts(DEVICE)["quarantined"])
+    assert [site.facts(f"urn:tegu:home:{name}")["announced"] for name in ("a", "b")] == [True, True]
 
 
 @pytest.mark.parametrize("unit", ["schema:a b", "tegu:x y", "td:}", "<urn:x>", "a" * 17, "x\\ny"])

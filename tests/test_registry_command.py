@@ -8,19 +8,24 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from coordinator.commands import registry as registry_command
+from coordinator.commands.access import find_service
+from coordinator.commands.http import AccessError, Service
 from coordinator.directory import Directory, DirectorySettings
 from coordinator.documents.things import Things
 from coordinator.registry import Registry
+from coordinator.registry_service import hold
 from tegu import thing
 
 SPEC = "11 | dense 24 tanh | dense 2 softmax"
@@ -81,11 +86,12 @@ def _service(folder: Path, token: str = "0123456789abcdef") -> Iterator[str]:
     settings = DirectorySettings(port=0, token=token)
     directory = Directory(registry, Things(registry, lambda: datetime.now(UTC)), settings)
     directory.start()
-    (folder / "service.json").write_text(json.dumps({"url": directory.url, "pid": os.getpid()}))
+    held = hold(folder / "service.json", {"url": directory.url})
     (folder / "token").write_text(token)
     try:
         yield directory.url
     finally:
+        held.close()
         directory.stop()
 
 
@@ -423,3 +429,44 @@ def test_words_are_found_in_names_and_descriptions(told: Told) -> None:
         "NeuralNetwork  presence  Room presence",
     ]
     assert told.lines("find", "attic") == ["Nothing."]
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends everybody on to somebody else, and notes what they carry."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        Elsewhere.seen.append(self.headers.get("Authorization", ""))
+        self.send_response(302)
+        port = self.server.server_address[1]
+        self.send_header("Location", f"http://localhost:{port}/stolen" if self.path != "/stolen" else "/end")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_token_goes_to_no_other_address_and_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    Elsewhere.seen.clear()
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        with pytest.raises(AccessError):
+            Service(f"http://127.0.0.1:{server.server_port}", "secret").call("GET", "/registry/status")
+        server.shutdown()
+    assert Elsewhere.seen == ["Bearer secret"]  # once, to whom it was for
+
+
+def test_what_a_killed_service_left_behind_is_not_believed(alone: Told) -> None:
+    alone.folder.mkdir()
+    file = alone.folder / "service.json"
+    file.write_text(
+        json.dumps({"url": "http://127.0.0.1:9", "pid": os.getpid()})
+    )  # somebody else has its number by now
+    with pytest.raises(AccessError, match="no registry service was found"):
+        find_service(alone.folder, "", None)
+    with hold(file, {"url": "http://127.0.0.1:9"}):
+        find_service(alone.folder, "", None)
+    with pytest.raises(AccessError, match="no registry service was found"):
+        find_service(alone.folder, "", None)

@@ -4,12 +4,13 @@ A service has the lock of its folder, and says where it is in the file `service.
 TEGU_REGISTRY, or by that file; its token by --token-file, by TEGU_REGISTRY_TOKEN, or in the folder, for whoever may read it there.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from pyoxigraph import NamedNode, RdfFormat, Triple
 
@@ -95,15 +96,21 @@ def _address(folder: Path, url: str) -> str:
     if given := _given(url):
         return given
     try:
-        told = json.loads((folder / ADDRESS_FILE).read_text(encoding="utf-8"))
-        os.kill(int(told["pid"]), 0)
-        return str(told["url"]).rstrip("/")
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
+        with (folder / ADDRESS_FILE).open(encoding="utf-8") as file:
+            return "" if _is_free(file) else str(json.load(file)["url"]).rstrip("/")
+    except (FileNotFoundError, NotADirectoryError):
         return ""
-    except PermissionError:
-        return str(told["url"]).rstrip("/")
     except (ValueError, KeyError, TypeError) as error:
         raise AccessError(f"{folder / ADDRESS_FILE} cannot be read: {error!r}") from error
+
+
+def _is_free(file: IO[str]) -> bool:
+    """Whether nobody holds the lock on it: its service has ended, and whoever is at that address now is somebody else."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _given(url: str) -> str:

@@ -110,7 +110,7 @@ class Service:
         headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
         request = urllib.request.Request(self._url + path, content, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            with OPENER.open(request, timeout=PATIENCE_S) as answer:
                 return {**answer.headers, STATUS: str(answer.status)}, answer.read()
         except urllib.error.HTTPError as error:
             raise AccessError(_sentence(error, bool(self._token))) from error
@@ -121,6 +121,16 @@ class Service:
     def _note(self, cut: str) -> None:
         if cut:
             self.notes.append(cut)
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """The token is for this service: it goes nowhere else."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(_Stay, urllib.request.ProxyHandler({}))
 
 
 def _quoted(text: str) -> str:

@@ -78,7 +78,7 @@ def width() -> int | None:
 
 def say(told: Sequence[str] | Mapping[str, Any]) -> int:
     """Lines for people, or a mapping as JSON for programs, to standard output. A letter that it lacks becomes a question mark."""
-    lines = [json.dumps(told, indent=2, ensure_ascii=False)] if isinstance(told, Mapping) else told
+    lines = [json.dumps(told, indent=2)] if isinstance(told, Mapping) else [plain(line) for line in told]
     text = "".join(f"{line}\n" for line in lines)
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))

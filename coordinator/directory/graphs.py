@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pyoxigraph import NamedNode, RdfFormat, Triple, parse
 
+from ..documents.things import BRIEF, OURS
 from ..registry import questions
-from ..semantics.naming import own_ids
-from ..semantics.terms import imported
+from ..semantics.terms import PREFIXES, imported
 from ..sparql.asking import TooMuch
 from .examples import A_GRAPH, sends
 from .parts import Here, MayWrite, Parts, in_thread, in_turn
@@ -127,9 +127,11 @@ def _import(parts: Parts, graph: NamedNode, body: bytes, form: RdfFormat) -> dic
             graphs.setdefault(named, set()).add(quad.triple)
     except (SyntaxError, ValueError) as error:
         raise Problem(400, f"The graph cannot be read: {error}") from error
-    for named in graphs:
+    for named, triples in graphs.items():
         if _is_ours(parts, named.value):
             raise Problem(400, f"The graph {named.value} is not for imports: the registry writes it itself")
+        for triple in triples:
+            _check(parts, named.value, triple)
     parts.registry.replace_graphs(graphs)
     for named in graphs:
         is_model = named.value.startswith(f"urn:tegu:{parts.registry.site}:model:")
@@ -138,8 +140,27 @@ def _import(parts: Parts, graph: NamedNode, body: bytes, form: RdfFormat) -> dic
 
 
 def _is_ours(parts: Parts, graph: str) -> bool:
-    """Things, and graphs that are written from messages."""
+    """Things, also those that may still announce themselves, and graphs that are written from messages."""
     if graph.startswith("urn:tegu-graph:"):
         return not graph.startswith("urn:tegu-graph:import:")
-    is_device = own_ids(graph) is not None  # one that may still announce itself
-    return graph.startswith("urn:tegu-") or is_device or parts.things.get(graph) is not None
+    if graph.startswith("urn:tegu:"):
+        return not _is_of_people(parts, graph)
+    return graph.startswith("urn:tegu-") or parts.things.get(graph) is not None
+
+
+def _is_of_people(parts: Parts, iri: str) -> bool:
+    """A room or a model of this site: what stands in its graph people may write."""
+    words = iri.split(":")
+    return len(words) == 5 and words[2] == parts.registry.site and words[3] in ("room", "model")
+
+
+def _check(parts: Parts, graph: str, triple: Triple) -> None:
+    """Questions read all graphs as one: no import may say facts about what the registry itself speaks of. Problem 400."""
+    if triple.predicate in OURS or triple.predicate == BRIEF:
+        raise Problem(400, f"{triple.predicate.value} is the registry's own to say")
+    subject = triple.subject.value if isinstance(triple.subject, NamedNode) else ""
+    about = subject.partition("#")[0]
+    ours = about.startswith("urn:tegu:") and not about.startswith(f"urn:tegu:{parts.registry.site}:room:")
+    foreign = about != graph and (ours or parts.things.get(about) is not None)
+    if foreign and triple.predicate.value.startswith((PREFIXES["tegu"], PREFIXES["prov"], PREFIXES["rdf"])):
+        raise Problem(400, f"{subject} is described in a graph of its own, and not in {graph}")

@@ -5,7 +5,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -133,15 +132,18 @@ def registration_faults(document: Json) -> list[Fault]:
     if not isinstance(registration, dict):
         return [Fault("registration", "must be an object")]
     faults, ttl, expires = [], registration.get("ttl", 1), registration.get("expires")
-    number = isinstance(ttl, int | float) and not isinstance(ttl, bool) and math.isfinite(ttl)
+    number = isinstance(ttl, int | float) and not isinstance(ttl, bool)  # NaN and infinity are not between these
     if not number or not 0 < ttl <= MOST_TTL_S:
         faults.append(Fault("registration.ttl", f"must be a number of seconds above 0, and at most {MOST_TTL_S}"))
     try:
-        if expires is not None and datetime.fromisoformat(expires).tzinfo is None:
+        at = datetime.fromisoformat(expires) if expires is not None else None
+        if at is not None and at.tzinfo is None:
             faults.append(
                 Fault("registration.expires", "must have its offset from UTC (RFC 3339), as 2030-01-31T12:00:00Z has")
             )
-    except (TypeError, ValueError):
+        elif at is not None:
+            iso(at)
+    except (TypeError, ValueError, OverflowError):
         faults.append(Fault("registration.expires", "must be a date-time (RFC 3339), as 2030-01-31T12:00:00Z is"))
     return faults
 
