@@ -62,6 +62,7 @@ class Admission:
 
     def __init__(self, settings: RegistrySettings, site: str, model_name: str) -> None:
         self._address = settings.address.rstrip("/") + "/registry/rounds"
+        self.where = settings.where
         self._told = {"site": site, "model": model_name, "where": settings.where}
         token = Path(settings.token_file).read_text(encoding="utf-8").strip() if settings.token_file else ""
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})

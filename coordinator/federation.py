@@ -58,6 +58,7 @@ class Federation:
         self.checkpoint = checkpoint or Checkpoint(settings.link.checkpoint, settings.model.name, self.model)
         self._admission = admission
         self._admitted_in, self._admitted = self._kept_admission()
+        self._closed_why = ""
         self._ask_at_s = 0.0  # whether somebody is selected now
         self._algorithm = algorithm_of(settings.rounds.algorithm, settings.rounds.server)
         kept = self.checkpoint.load()
@@ -235,7 +236,7 @@ class Federation:
             answer = self._admission.ask(self.rounds.round_num + 1, sorted(self.rounds.ready))
             self._admitted = answer or self._admitted
             if self._admitted is None or not self._admitted.devices:
-                log.warning("no round opens: %s", "the registry selects no device" if answer else "no registry answers")
+                self._say_closed(answer)
                 self._ask_at_s = self.now_s() + AGAIN_S
                 return []
             admitted = self._admitted.devices
@@ -250,11 +251,31 @@ class Federation:
         self.checkpoint.commit()
         return self.retained_round() + self._outside(self.rounds.ready)
 
+    def _say_closed(self, answer: Admitted | None) -> None:
+        """Why no round opens, once for as long as it stays so."""
+        where = self.settings.registry.where or "no condition"
+        why = (
+            f"the registry selects none of {len(self.rounds.ready)} ready devices ({where})"
+            if answer
+            else "no registry answers"
+        )
+        if answer and answer.outside:
+            device, reason = min(answer.outside.items())
+            why += f"; {device}: {reason}"
+        if why != self._closed_why:
+            self._closed_why = why
+            log.warning("no round opens: %s", why)
+
     def _kept_admission(self) -> tuple[int, Admitted | None]:
         """(round_num, for whom it was opened) of the last round that was opened for some."""
-        kept = self.checkpoint.admission() if self._admission is not None else None
+        if self._admission is None:
+            return 0, None
+        kept = self.checkpoint.admission()
         try:
-            return (0, None) if kept is None else (kept[0], Admitted.from_json(kept[1]))
+            answer = None if kept is None else Admitted.from_json(kept[1])
+            if kept is None or answer is None or answer.condition != self._admission.where:
+                return 0, None  # to another question
+            return kept[0], answer
         except ValueError as error:
             log.error("the checkpoint's answer set is dropped: %s", error)
             return 0, None

@@ -5,8 +5,10 @@ says the same of a small site), and little for 1,000 comparisons of arrays. The 
 devices_that_can_train.rq. What a device leaves behind is worked out likewise: `answer` asks any question, that one included.
 """
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +35,12 @@ class Matching:
     trains: Bools
 
     def pairs(self, train: bool = False) -> Iterator[tuple[str, str]]:
-        """(model, device) of each that fit."""
-        for model, device in np.argwhere(self.trains if train else self.runs):
-            yield self.models[model], self.devices[device]
+        """(model, device) of each that fit, sorted; made one by one, as they may be millions."""
+        fits = self.trains if train else self.runs
+        devices = np.array(sorted(range(len(self.devices)), key=self.devices.__getitem__), np.intp)
+        for model in sorted(range(len(self.models)), key=self.models.__getitem__):
+            for place in np.flatnonzero(fits[model, devices]):
+                yield self.models[model], self.devices[devices[place]]
 
 
 @dataclass(frozen=True)
@@ -77,15 +82,28 @@ def match(registry: Registry) -> Matching:
     return Matching([row["device"] for row in devices], [row["model"] for row in models], runs, trains)
 
 
-def answer(registry: Registry, question: str, **given: Given) -> list[Row]:
+def answer(registry: Registry, question: str, most: int | None = None, /, **given: Given) -> list[Row]:
     """The answer to a question of coordinator/queries, as Registry.ask gives it, but complete also where a query is too slow:
     `retirement` tells as well for which models no device is left (`model has no device left to run it`, `... to train it`).
+
+    most: of `matching`, whose rows may be millions, no more than so many; None: all.
     """
+    if question == "matching" and not given:
+        return _matching(registry, most)
     rows = registry.ask(question, **given)
     if question == "retirement":
         device = given["device"]
         rows += _left_behind(registry, device if isinstance(device, NamedNode) else NamedNode(str(device)))
     return rows
+
+
+def _matching(registry: Registry, most: int | None) -> list[Row]:
+    """The first rows of `matching`."""
+    found = match(registry)
+    runs = ((*pair, "run") for pair in found.pairs())
+    trains = ((*pair, "train") for pair in found.pairs(train=True))
+    rows = islice(heapq.merge(runs, trains), most)
+    return [{"model": model, "device": device, "can": verb} for model, device, verb in rows]
 
 
 def _left_behind(registry: Registry, device: NamedNode) -> list[Row]:

@@ -70,6 +70,8 @@ class Registering:
         self._numbers: dict[tuple[str, str], float] = {}  # as written: device, name
         self._heard_s: dict[str, float] = {}
         self._boots: dict[str, int] = {}
+        self._parts: dict[str, str] = {}  # the model that a device takes part in
+        self._in_hand: dict[str, float] = {}  # its version
         self._modelled: set[str] = set()  # of what is taken now: expanded from a Thing Model
         self._quarantined = {
             row["device"] for row in registry.select("SELECT ?device { ?device tegu:quarantined ?why }")
@@ -80,7 +82,8 @@ class Registering:
         if kind == "thing_deleted":
             self._quarantined.discard(iri)
             self._heard_s.pop(iri, None)
-            self._boots.pop(iri, None)
+            for known in (self._boots, self._parts, self._in_hand):
+                known.pop(iri, None)
             for name in NUMBERS:
                 self._numbers.pop((iri, name), None)
             self.registry.forget(LIVE, NamedNode(iri))
@@ -199,17 +202,22 @@ class Registering:
             return []  # a will of an earlier life, or a lie
         self._boots[iri.value] = told.boot
         model = terms.model(self.site, told.model) if told.model else None
-        in_hand = terms.version(self.site, told.model, told.version) if told.model and told.version else None
+        self._parts[iri.value] = told.model
+        self._in_hand[iri.value] = told.version
         facts: Facts = [
             (iri, term("tegu:state"), Literal(told.state)),
             (iri, term("tegu:boot"), Literal(told.boot)),
             (iri, term("tegu:takesPart"), model),
-            (iri, term("tegu:inHand"), in_hand),
             (iri, term("tegu:heardAt"), self._now()),
         ]
-        current = self._models[told.model].version if told.model in self._models else 0
-        if in_hand is not None and told.version <= current:  # no device makes up versions
-            facts += self._version_facts(told.model, told.version)
+        return facts + self._in_hand_facts(iri, told.model, told.version)
+
+    def _in_hand_facts(self, iri: NamedNode, model: str, number: int) -> Facts:
+        """Which version a device has; no device makes up versions."""
+        version = terms.version(self.site, model, number) if model and number else None
+        facts: Facts = [(iri, term("tegu:inHand"), version)]
+        if version is not None and number <= self._known(model).version:
+            facts += self._version_facts(model, number)
         return facts
 
     def _version_facts(self, model: str, number: int) -> Facts:
@@ -228,6 +236,10 @@ class Registering:
             if value is not None and (known is None or abs(value - known) > abs(known) / PARTS):
                 self._numbers[iri.value, name] = value
                 facts.append((iri, term(predicate), Literal(value)))
+        part, version = self._parts.get(iri.value, ""), numbers.get("version", 0)
+        if part and version and self._in_hand.get(iri.value) != version and version == int(version):
+            self._in_hand[iri.value] = version
+            facts += self._in_hand_facts(iri, part, int(version))
         now_s = self._now_s()
         if not 0 <= now_s - self._heard_s.get(iri.value, -HEARD_S) < HEARD_S:
             self._heard_s[iri.value] = now_s

@@ -124,6 +124,7 @@ def play(options: Options, screen: Screen, folder: Path) -> Result:
             _start_coordinator(options, children, folder, running, users["coordinator"])
             for name, source in zip(names, cast.devices, strict=True):
                 _start_device(options, name, source, children, folder, running, users[name])
+            _await_registry(options, children)
             rows, observer = _watch(options, screen, tap, children)
         screen.stage("A device that never took part takes the initialization from the retained topics")
         learned = _join(options, cast, folder, running, users[NEWCOMER])
@@ -184,6 +185,14 @@ def _start_registry(options: Options, children: Children, running: broker.Runnin
     arguments = ["registry", "serve", "--folder", str(options.registry), "--site", SITE, "--http", "127.0.0.1:0"]
     arguments += ["--host", running.host, "--port", str(running.port)]
     children.start("registry", "tegu_command", arguments, {"TEGU_PASSWORD": password})
+
+
+def _await_registry(options: Options, children: Children) -> None:
+    deadline_s = time.monotonic() + START_DEADLINE_S
+    while not (options.registry / "service.json").exists():
+        if (trouble := children.ended()) or time.monotonic() > deadline_s:
+            raise DemoError(trouble or "the registry does not start")
+        threading.Event().wait(0.05)
 
 
 def _start_device(

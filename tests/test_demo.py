@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.registry import Registry
+
 from .parts import needs
 
 DEADLINE_S = 90.0
@@ -74,8 +76,12 @@ def test_the_demo_runs_to_its_report_and_leaves_nothing_behind(tmp_path: Path, k
     assert [row["updates"] for row in devices] == ["4"] * 3
     assert sum(int(row["bytes_up"]) for row in rounds) == sum(int(row["bytes_up"]) for row in devices)
     assert json.loads((tmp_path / "out" / "settings.json").read_text())["seed"] == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.sqlite"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out-registry", "out.sqlite"]
     assert "tegu watch out.sqlite" in said
+    assert "tegu registry match --folder out-registry" in said
+    graph = Registry(tmp_path / "out-registry", "demo")
+    known = graph.select("SELECT ?device { ?device tegu:ramBytes ?ram ; tegu:takesPart/tegu:needsRamBytes ?needs }")
+    assert {row["device"] for row in known} >= {f"urn:tegu:demo:device-{n}" for n in (1, 2, 3)}
     with closing(sqlite3.connect(tmp_path / "out.sqlite")) as db:
         assert db.execute("SELECT count(*), sum(accepted) FROM round").fetchone() == (4, 12)
         assert db.execute("SELECT max(gap), count(DISTINCT device) FROM bytes").fetchone() == (0, 3)
@@ -87,8 +93,8 @@ def test_an_interrupted_demo_leaves_no_process_and_no_file(tmp_path: Path, words
     process = start(tmp_path, mark, "--rounds", "500")
     wait_for(process, words)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, said
     assert none_left(mark), marked(mark)
     assert list(tmp_path.iterdir()) == []
 

@@ -11,12 +11,11 @@ import pytest
 
 from coordinator.commands import deploy as deploy_command
 from coordinator.commands import deploy_words
-from coordinator.commands import registry as registry_command
 from experiments import broker
 from experiments.broker import RunningBroker
 from tegu import topics
 from tegu.thing import announce
-from tegu.wire.messages import Desired, Reported, State
+from tegu.wire.messages import Desired, Manifest, Reported, State
 
 from .parts import needs
 from .peer import Message, Peer
@@ -180,18 +179,25 @@ def _answer(peer: Peer, name: str, refuses: str) -> None:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[RunningBroker]:
     needs("mosquitto")
-    users = {name: name for name in (*DEVICES, "registry")}
+    users = {name: name for name in (*DEVICES, "registry", "coordinator")}
     with broker.start(tmp_path / "broker", users, "mosquitto") as started:
         yield started
 
 
 @pytest.fixture
 def folder(running: RunningBroker, tmp_path: Path) -> Iterator[Path]:
-    """Of a service that knows the model `presence`."""
+    """Of a service that knows the model `presence`, which a coordinator has published."""
     made = Registered(tmp_path / "registry", SITE, running.port, "registry")
+    told = Manifest(
+        model="presence", spec="1 | dense 2 tanh | dense 1 linear", hash=1, version=1, bytes=1, sha256="0" * 64, chunks=1,
+        inner_step_size=0.1, samples=8, top_p=10.0,
+    )  # fmt: skip
     try:
-        added = ["add", "--spec", "1 | dense 2 tanh | dense 1 linear", "--name", "presence", "--sensors", "co2"]
-        assert registry_command.run([*added, "--folder", str(made.folder)]) == 0
+        with Peer(running, "coordinator") as coordinator:
+            coordinator.publish(topics.model(SITE, "presence", "manifest"), told.encode(), retained=True)
+            coordinator.publish(topics.model(SITE, "presence", "about"), b'{"sensors": ["co2"]}', retained=True)
+        asked = f"SELECT ?s {{ <urn:tegu:{SITE}:model:presence> tegu:needsSensor ?s }}"
+        until(lambda: made.select(asked), "the model in the graph")
         yield made.folder
     finally:
         made.stop()

@@ -53,6 +53,9 @@ def site() -> Site:
     needs = {"tegu:needsRamBytes": Literal(20_000), "tegu:needsTrainingRamBytes": Literal(30_000)}
     needs["tegu:needsSensor"] = terms.sensor_kind("co2")  # type: ignore[assignment]
     registry.replace_graph(model, [Triple(model, term(name), value) for name, value in needs.items()])
+    registry.set_facts(LIVE, [(model, term("tegu:currentVersion"), terms.version("home", "new", 3))])
+    described = terms.model("home", "described")
+    registry.replace_graph(described, [Triple(described, term("tegu:needsRamBytes"), Literal(1))])
     return Site(registry)
 
 
@@ -76,6 +79,7 @@ def test_a_whole_query_moves_no_device_that_is_unfit(site: Site) -> None:
     ("model", "where", "said"),
     [
         ("other", "", "no model other is in the registry"),
+        ("described", "", "no coordinator has published described: devices would have nothing to fetch"),
         ("new", "floor = 9", "no device fits new where floor = 9"),
         ("new", "floor > 9", "floor is a word"),
     ],
@@ -84,6 +88,12 @@ def test_what_cannot_be_deployed_is_told(site: Site, model: str, where: str, sai
     with pytest.raises(ValueError, match=said):
         site.known.propose(model, where, Rules(), start=True)
     assert site.known.summaries() == []
+
+
+def test_a_metric_that_is_misspelt_is_told_before_anything_moves(site: Site) -> None:
+    with pytest.raises(ValueError, match="los_after in the metric: is loss_after meant"):
+        site.known.propose("new", "", Rules(metric="los_after <= 0.9"), start=True)
+    site.known.propose("new", "", Rules(metric="comfort_of_mine >= 3"), start=False)  # devices may tell their own
 
 
 def test_what_is_desired_is_in_the_graph_before_it_is_published(site: Site) -> None:

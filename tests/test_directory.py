@@ -1,6 +1,8 @@
 """The Directory Service API of W3C WoT Discovery, behaviour by behaviour, over HTTP."""
 
+import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 
@@ -8,6 +10,7 @@ import httpx
 import pytest
 
 from coordinator.semantics import things as descriptions
+from tegu.thing import announce, describe
 
 from .directory_served import DEADLINE_S, LAMP, START, Served, lamp, nameless, served
 
@@ -194,6 +197,21 @@ def test_who_has_the_thing_already_is_told_so(directory: Served) -> None:
     assert turtle.status_code == 200 and turtle.headers["etag"] != tag
     directory.patch(LAMP, {"title": "Bulb"})
     assert directory.guest.get(f"/things/{LAMP}", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_the_rdf_of_a_thing_has_another_tag_when_its_last_triples_have_come() -> None:
+    with served() as directory:
+        told = announce("Office", "presence", {"co2": "ppm"}, ram=100_000, flash=500_000)
+        office = describe("home", "office-1", json.loads(told))
+        directory.things.announce([office], retained=False, modelled={office["id"]})
+        path, turtle = f"/things/{office['id']}", {"Accept": "text/turtle"}
+        brief, document = directory.guest.get(path, headers=turtle), directory.guest.get(path)
+        assert directory.things.complete(10) == 0
+        whole = directory.guest.get(path, headers=turtle | {"If-None-Match": brief.headers["etag"]})
+        assert whole.status_code == 200 and len(whole.content) > len(brief.content)
+        assert directory.guest.get(path).headers["etag"] == document.headers["etag"]
+        changed = directory.patch(office["id"], {"title": "Hall"}, **{"If-Match": brief.headers["etag"]})
+        assert changed.status_code == 204
 
 
 # --- update (7.3.2.1.3) ---
@@ -499,6 +517,24 @@ def test_what_has_expired_is_removed_and_told() -> None:
         assert [one["id"] for one in directory.guest.get("/things").json()] == ["urn:dev:stays"]
 
 
+def test_after_a_failure_what_has_expired_goes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(expiry_s=0.05) as directory, directory.listening("/events/thing_deleted") as heard:
+        failed = threading.Event()
+        expire = directory.things.expire
+
+        def fail_once() -> list[str]:
+            if failed.is_set():
+                return expire()
+            failed.set()
+            raise RuntimeError("the disk is full")
+
+        monkeypatch.setattr(directory.things, "expire", fail_once)
+        assert failed.wait(DEADLINE_S)
+        directory.put(lamp(registration={"ttl": 60}))
+        directory.later(60)
+        assert heard.take(1)[0].data == {"id": LAMP}
+
+
 # --- events (7.3.2.2) ---
 
 
@@ -547,7 +583,7 @@ def test_who_was_away_for_too_long_is_told_so_and_gets_what_is_known() -> None:
             [first] = heard.take(1)
         for number in (2, 3, 4):
             directory.put(lamp(id=f"urn:dev:{number}"))
-        for last_id in (first.id, "0-4", "of another life", first.id + "0"):
+        for last_id in (first.id, "0-4", "of another life", first.id + "0", first.id + "0" * 5000):
             with directory.listening(last_id=last_id) as heard:
                 assert heard.greeting == ": some events in between are no longer known"
                 assert [event.data["id"] for event in heard.take(2)] == ["urn:dev:3", "urn:dev:4"]

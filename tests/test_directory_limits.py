@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -173,16 +172,30 @@ def test_snapshots_that_nobody_reads_are_removed(tmp_path: Path) -> None:
     assert (tmp_path / "registry").is_dir()
 
 
-def test_snapshots_of_a_service_that_was_killed_are_removed_by_the_next(tmp_path: Path) -> None:
-    with subprocess.Popen(["true"]) as gone:
-        gone.wait()
-    for name in (f"tegu-snapshots-{gone.pid}-x", f"tegu-snapshots-{os.getpid()}-x", "tegu-snapshots-notes", "registry"):
+def test_snapshots_of_queries_that_were_ended_are_removed_too(tmp_path: Path) -> None:
+    with served(tmp_path / "registry", snapshots=tmp_path, queries=Limits(query_s=0.3, at_once=1)) as directory:
+        for number in range(4):
+            directory.put(lamp(title=f"Lamp {number}"))
+            assert directory.ask(ENDLESS).status_code == 504
+        [folder] = tmp_path.glob("tegu-snapshots-*")
+        assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
+
+
+def test_snapshots_of_a_service_that_was_killed_are_removed_by_the_next_with_the_same_number(tmp_path: Path) -> None:
+    mine = f"tegu-snapshots-{os.getpid()}"  # in a container each is process 1
+    for name in (f"{mine}-left", f"{mine}-locked-before", "tegu-snapshots-notes", "registry"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("x")
-    with served(snapshots=tmp_path) as directory:
-        assert directory.ask("ASK { ?s ?p ?o }").status_code == 200
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f"tegu-snapshots-{os.getpid()}-x", "tegu-snapshots-notes", "registry"}
+    (tmp_path / f"{mine}-locked-before" / "lock").touch()
+    with served(snapshots=tmp_path) as other:
+        assert other.ask("ASK { ?s ?p ?o }").status_code == 200
+        [used] = tmp_path.glob(f"{mine}-*")
+        with served(snapshots=tmp_path) as directory:
+            assert directory.ask("ASK { ?s ?p ?o }").status_code == 200
+            assert used.is_dir()
+        other.put(lamp())
+        assert other.ask("ASK { ?s ?p ?o }").status_code == 200
+    assert {path.name for path in tmp_path.iterdir()} == {"tegu-snapshots-notes", "registry"}
 
 
 def test_the_processes_that_answer_end_with_the_service() -> None:
@@ -355,6 +368,119 @@ def test_a_wrong_token_is_told_as_fast_as_none(running: Served) -> None:
     for token in ("x", TOKEN[:-1], TOKEN + "x", "é" * 1000, "x" * 20_000):
         header = {"Authorization": b"Bearer " + token.encode()}
         assert running.guest.put(f"/things/{LAMP}", json=lamp(), headers=header).status_code == 401  # type: ignore[arg-type]
+
+
+# --- connections ---
+
+
+def connected(directory: Served, request: bytes = b"") -> socket.socket:
+    """Somebody who takes little of what comes."""
+    link = socket.socket()
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    link.settimeout(DEADLINE_S)
+    link.connect(("127.0.0.1", directory.directory.port))
+    link.sendall(request)
+    return link
+
+
+def connections(directory: Served) -> int:
+    return len(directory.directory._server.server_state.connections)
+
+
+def test_who_says_nothing_makes_room_for_others() -> None:
+    with served(head_s=2.0, most_connections=8) as directory, contextlib.ExitStack() as links:
+        for _ in range(10):
+            links.enter_context(connected(directory))
+        until(lambda: connections(directory) == 10)
+        with httpx.Client() as other:
+            assert other.get(f"{directory.url}/things").status_code == 503
+        until(lambda: connections(directory) == 0)
+        with httpx.Client() as other:
+            assert other.get(f"{directory.url}/things").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /things HTTP/1.1\r\n",
+        b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\nG",
+        b"DELETE /things/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n",
+    ],
+)
+def test_who_says_something_now_and_then_and_never_a_whole_request_is_dropped(request_: bytes) -> None:
+    with served(head_s=0.5) as directory, connected(directory, request_) as link:
+        until(lambda: connections(directory) == 1)
+
+        def is_dropped() -> bool:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                link.sendall(b"x")
+            return connections(directory) == 0
+
+        until(is_dropped)
+
+
+def test_a_request_may_take_longer_than_its_head() -> None:
+    with served(head_s=0.3) as directory:
+        body = json.dumps(lamp()).encode()
+        head = f"PUT /things/{LAMP} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        with connected(directory, f"{head}Content-Length: {len(body)}\r\n\r\n".encode()) as link:
+            link.settimeout(0.6)  # twice as long as the head may take
+            with pytest.raises(TimeoutError):
+                link.recv(100)
+            link.settimeout(DEADLINE_S)
+            link.sendall(body)
+            assert link.recv(100).startswith(b"HTTP/1.1 201 ")
+
+
+@pytest.mark.parametrize("keep", [b"", b"Connection: close\r\n"])
+def test_who_does_not_take_an_answer_is_dropped(keep: bytes) -> None:
+    with served(reader_s=0.5) as directory:
+        for number in range(100):
+            directory.things.put(lamp(id=f"urn:dev:{number}", description="x" * 50_000))
+        with connected(directory, b"GET /things HTTP/1.1\r\nHost: localhost\r\n" + keep + b"\r\n"):
+            until(lambda: connections(directory) == 1)
+            until(lambda: connections(directory) == 0)
+
+
+def test_who_takes_an_answer_slowly_has_all_of_it() -> None:
+    with served(reader_s=0.4) as directory, socket.socket() as link:
+        for number in range(300):
+            directory.things.put(lamp(id=f"urn:dev:{number}", description="x" * 50_000))
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        link.settimeout(DEADLINE_S)
+        link.connect(("127.0.0.1", directory.directory.port))
+        link.sendall(b"GET /things?limit=300 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        began, taken_bytes = time.monotonic(), 0
+        while piece := link.recv(1 << 16):
+            taken_bytes += len(piece)
+            time.sleep(max(0.0, began + taken_bytes / 8e6 - time.monotonic()))  # 8 MB a second
+        assert taken_bytes > 15_000_000
+        assert time.monotonic() - began > 4 * 0.4
+
+
+def test_only_so_many_exports_are_read_at_once_and_who_takes_nothing_makes_room() -> None:
+    with served(reader_s=2.0, exports_at_once=2) as directory, contextlib.ExitStack() as links:
+        exports = directory.directory.app.state.parts.exports
+        directory.registry.store.extend(
+            Quad(NamedNode(f"urn:x:{n}"), NamedNode("urn:n"), Literal("x" * 10_000), NamedNode("urn:x:g"))
+            for n in range(1000)
+        )
+        for taken in (1, 2):
+            links.enter_context(connected(directory, b"GET /registry/export HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            until(lambda taken=taken: exports.borrowed_tokens == taken)  # type: ignore[misc]
+        answer = directory.guest.get("/registry/export")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert "2 exports are being read" in answer.json()["detail"]
+        until(lambda: exports.borrowed_tokens == 0)
+        for _ in range(3):
+            assert len(directory.guest.get("/registry/export").content) > 10_000_000
+        until(lambda: exports.borrowed_tokens == 0)
+
+
+def test_an_export_that_fails_leaves_its_place() -> None:
+    with served(exports_at_once=1, queries=Limits(at_once=0), queries_wait_s=0.05) as directory:
+        told = [directory.guest.get("/registry/export").json()["detail"] for _ in range(2)]
+        assert told[0] == told[1] and told[0].startswith("0 queries")
 
 
 # --- events ---

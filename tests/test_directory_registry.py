@@ -95,7 +95,10 @@ def test_of_an_answer_with_too_many_rows_the_first_are_given_and_it_is_said() ->
         directory.things.announce([office(f"office-{n}", 100_000) for n in range(3)], retained=False)
         directory.http.put("/registry/models/presence", json=A_MODEL)
         answer = directory.guest.get("/registry/questions/devices_that_can_run", params={"model": MODEL}).json()
-        assert (len(answer["rows"]), answer["cut"]) == (1, "only the first 1 of 3 are given")
+        assert (len(answer["rows"]), answer["cut"]) == (1, "only the first 1 are given")
+        pairs = directory.guest.get("/registry/questions/matching").json()
+        assert pairs["rows"] == [{"model": MODEL, "device": "urn:tegu:home:office-0", "can": "run"}]
+        assert pairs["cut"] == "only the first 1 are given"
 
 
 # --- models ---
@@ -193,6 +196,15 @@ def test_an_import_goes_into_a_graph_of_its_name_and_replaces_it(directory: Serv
     assert directory.ask("ASK { ?room tegu:roomType 'office' }").json()["boolean"] is False
     assert directory.http.delete("/registry/import?name=rooms").status_code == 204
     sentence(directory.http.delete("/registry/import?name=rooms"), 404)
+
+
+@pytest.mark.parametrize("media", ["text/turtle", "application/n-triples"])
+def test_an_empty_import_empties_its_graph(directory: Served, media: str) -> None:
+    here = "/registry/import?name=rooms"
+    directory.http.post(here, content=A_GRAPH, headers={"Content-Type": "text/turtle"})
+    answer = directory.http.post(here, content="# nothing is left\n", headers={"Content-Type": media})
+    assert answer.json() == {"graphs": {"urn:tegu-graph:import:rooms": 0}, "triples": 0}
+    assert directory.ask("ASK { ?room tegu:roomType 'office' }").json()["boolean"] is False
 
 
 def test_named_graphs_of_an_import_keep_their_names(directory: Served) -> None:

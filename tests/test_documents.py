@@ -15,7 +15,7 @@ from pyoxigraph import Literal, NamedNode, Triple
 from coordinator.documents.merge_patch import compose, difference, merge
 from coordinator.documents.things import Invalid, Things
 from coordinator.registry import Registry
-from coordinator.semantics.terms import term
+from coordinator.semantics.terms import LIVE, term
 from tegu.thing import announce, describe
 
 OFFICE = "urn:tegu:home:office-12"
@@ -335,6 +335,93 @@ def test_a_device_with_a_ttl_stays_as_long_as_it_announces_itself(home: Home) ->
     assert home.things.expire() == []
     home.clock.later(10)
     assert home.things.expire() == [OFFICE]
+
+
+def test_what_is_renewed_while_others_expire_stays(home: Home) -> None:
+    ids = [f"urn:dev:{number}" for number in range(3)]
+    for id in ids:
+        home.things.put(lamp(id=id, registration={"ttl": 60}))
+    home.clock.later(60)
+    renewed: list[str] = []
+
+    def renew(kind: str, id: str, *_: Any) -> None:
+        if kind == "thing_deleted" and not renewed:
+            renewed.extend(other for other in ids if other != id)
+            for other in renewed:
+                home.things.patch(other, {})
+
+    home.things.watchers.append(renew)
+    gone = home.things.expire()
+    assert len(gone) == 1 and sorted([*gone, *renewed]) == ids
+    assert home.things.ids() == sorted(renewed)
+
+
+def test_one_that_cannot_expire_keeps_none_of_the_others(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        home.things.put(lamp(id=f"urn:dev:{number}", registration={"ttl": 60}))
+    for name, at in (("urn:x:a", "soon"), ("urn:x:b", "2001-01-01T00:00:00"), ("urn:x:c", "2001-01-01T00:00:00Z")):
+        graph = NamedNode(name)  # an import, which is no thing
+        home.registry.add(graph, [Triple(graph, term("tegu:expires"), Literal(at))])
+
+    def fail(_: str, id: str, *__: Any) -> None:
+        if id == "urn:dev:1":
+            raise OSError("the disk is full")
+
+    home.things.watchers.append(fail)
+    home.clock.later(60)
+    assert sorted(home.things.expire()) == ["urn:dev:0", "urn:dev:2"]
+    assert "urn:dev:1 has expired, and cannot be removed" in caplog.text
+    assert home.registry.has(NamedNode("urn:x:c"))
+
+
+@pytest.mark.parametrize("modelled", [frozenset(), frozenset([OFFICE])])
+def test_a_ttl_that_people_gave_a_device_is_renewed_as_it_announces_itself(
+    home: Home, modelled: frozenset[str]
+) -> None:
+    home.things.announce([announced()], False, modelled)
+    home.things.patch(OFFICE, {"registration": {"ttl": 60}})
+    home.clock.later(50)
+    assert home.things.announce([announced()], True, modelled) == []
+    assert home.things.announce([announced()], False, modelled) == [OFFICE]
+    home.clock.later(50)
+    assert home.things.expire() == []
+    home.things.patch(OFFICE, {"registration": None})
+    assert home.things.announce([announced()], False, modelled) == []
+
+
+def test_a_document_that_people_put_in_place_of_an_announced_one_is_renewed_whole(home: Home) -> None:
+    home.things.announce([announced()], False, {OFFICE})
+    home.things.put(lamp(id=OFFICE, registration={"ttl": 60}))
+    stood = {triple for triple in home.registry.graph(NamedNode(OFFICE)) if triple.subject == NamedNode(OFFICE)}
+    assert home.things.announce([announced()], False, {OFFICE}) == [OFFICE]
+    stands = {triple for triple in home.registry.graph(NamedNode(OFFICE)) if triple.subject == NamedNode(OFFICE)}
+    assert {triple.predicate for triple in stands} == {triple.predicate for triple in stood}
+
+
+def test_a_removed_device_leaves_nothing_that_was_heard_of_it(home: Home) -> None:
+    home.things.announce([announced()], retained=False)
+    home.registry.set_facts(LIVE, [(NamedNode(OFFICE), term("tegu:state"), Literal("ready"))])
+    home.things.remove(OFFICE)
+    assert home.value(OFFICE, "tegu:state") == []
+
+
+def test_a_newcomer_in_quarantine_can_be_removed(home: Home) -> None:
+    device = NamedNode("urn:tegu:home:ghost")
+    home.registry.set_facts(LIVE, [(device, term("rdf:type"), term("tegu:Device"))])
+    home.registry.set_facts(LIVE, [(device, term("tegu:quarantined"), Literal("tm: is none that is known"))])
+    home.things.remove(device.value)
+    assert home.told == [("thing_deleted", device.value)]
+    assert home.registry.ask("devices") == []
+    with pytest.raises(KeyError):
+        home.things.remove(device.value)
+
+
+def test_what_the_live_graph_says_of_a_model_is_for_nobody_to_remove(home: Home) -> None:
+    model = NamedNode("urn:tegu:home:model:presence")
+    home.registry.set_facts(LIVE, [(model, term("tegu:currentVersion"), NamedNode(f"{model.value}:3"))])
+    with pytest.raises(KeyError):
+        home.things.remove(model.value)
+    assert home.value(model.value, "tegu:currentVersion") == [f"{model.value}:3"]
 
 
 def test_a_device_whose_registration_makes_no_sense_is_kept_without(home: Home) -> None:

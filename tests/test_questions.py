@@ -2,8 +2,10 @@
 60 that are made up, where plain loops (tests.registry_reference) must say the same."""
 
 import random
+import tracemalloc
 
 import pytest
+from pyoxigraph import Literal, NamedNode, Triple
 
 from coordinator import matching
 from coordinator.registry import Registry, Row, questions
@@ -558,6 +560,33 @@ def test_matching_is_what_plain_loops_say(large, made):
         assert {(name(device), name(model)) for model, device in found.pairs(train)} == pairs
         word = "train" if train else "run"
         assert {(name(row["device"]), name(row["model"])) for row in rows if row["can"] == word} == pairs
+
+
+def test_of_all_pairs_only_as_many_are_listed_as_are_asked_for(large):
+    rows = large.ask("matching")
+    assert matching.answer(large, "matching") == rows
+    assert matching.answer(large, "matching", 7) == rows[:7]
+
+
+def test_a_million_pairs_that_nobody_wants_cost_no_memory():
+    crowd = Registry(None, SITE)
+    nets = [NamedNode(f"urn:x:m{number}") for number in range(500)]
+    boards = [NamedNode(f"urn:x:d{number}") for number in range(1000)]
+    facts = [(net, term("rdf:type"), term("nnet:NeuralNetwork")) for net in nets]
+    facts += [(net, term(f"tegu:{need}"), Literal(1)) for net in nets for need in matching.VERBS.values()]
+    facts += [(board, term("rdf:type"), term("tegu:Device")) for board in boards]
+    facts += [(board, term("tegu:ramBytes"), Literal(1)) for board in boards]
+    crowd.replace_graph(NamedNode("urn:tegu-graph:import:crowd"), [Triple(*fact) for fact in facts])
+    tracemalloc.start()
+    try:
+        rows = matching.answer(crowd, "matching", 3)
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    pairs = [(row["model"], row["device"], row["can"]) for row in rows]
+    first, second = ("urn:x:m0", "urn:x:d0"), ("urn:x:m0", "urn:x:d1")
+    assert pairs == [(*first, "run"), (*first, "train"), (*second, "run")]
+    assert most_bytes < 10_000_000  # a million dictionaries have 200
 
 
 def test_who_can_run_and_train_a_model_is_what_plain_loops_say(large, made):

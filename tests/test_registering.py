@@ -312,6 +312,20 @@ def test_battery_and_heap_are_written_when_they_have_moved(site: Site) -> None:
     assert site.facts(DEVICE)["heapBytes"] == 50_000
 
 
+def test_the_version_in_hand_follows_telemetry(site: Site) -> None:
+    site.model("manifest", manifest(3))
+    site.device("state", State(state="ready", boot=1, model="presence").encode())
+    assert "inHand" not in site.facts(DEVICE)
+    for told, expected in ((2, 2), (3, 3), (0, 3), (9, 9)):
+        site.device("telemetry", encode_numbers({"version": told}))
+        assert site.facts(DEVICE)["inHand"] == f"{MODEL}:{expected}"
+    assert site.registry.ask("stale_devices") == []
+    assert site.facts(f"{MODEL}:9") == {}  # nobody published that
+    site.device("telemetry", encode_numbers({"version": 2}))
+    (row,) = site.registry.ask("stale_devices")
+    assert row["device"] == DEVICE
+
+
 def test_which_model_a_device_reports(site: Site) -> None:
     site.device("reported", Reported(version=4, model="presence", why="").encode())
     assert (site.facts(DEVICE)["runs"], site.facts(DEVICE)["reportedVersion"]) == (MODEL, 4)

@@ -26,6 +26,7 @@ from coordinator.directory import Directory, DirectorySettings
 from coordinator.documents.things import Things
 from coordinator.registry import Registry
 from coordinator.registry_service import hold
+from coordinator.sparql.asking import Limits
 from tegu import thing
 
 SPEC = "11 | dense 24 tanh | dense 2 softmax"
@@ -83,7 +84,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.Capture
 @contextmanager
 def _service(folder: Path, token: str = "0123456789abcdef") -> Iterator[str]:
     registry = Registry(folder)
-    settings = DirectorySettings(port=0, token=token)
+    settings = DirectorySettings(port=0, token=token, queries=Limits(query_s=30.0), queries_wait_s=30.0)
     directory = Directory(registry, Things(registry, lambda: datetime.now(UTC)), settings)
     directory.start()
     held = hold(folder / "service.json", {"url": directory.url})

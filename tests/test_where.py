@@ -122,6 +122,8 @@ def test_a_device_in_quarantine_is_selected_by_no_condition(registry: Registry) 
         ("ram > 3 parsec", "not '3 parsec'"),
         ("floor < 3", "floor is a word: compare it by = or !=, not by <"),
         ("has co2,", "a condition is empty"),
+        ("room type == office", "write one `=`"),
+        ("room type = office or floor = 2", "there is no `or`"),
         ("what is this", "'what is this' is no condition: write `has SENSOR`"),
         ("x" * 1001, "at most 1000 characters"),
         ("SELECT ?x { ?x a tegu:Device }", "the query must give ?device"),

@@ -34,6 +34,10 @@ def add(to: Access, told: argparse.Namespace) -> int:
         )
     description = _description(told)
     name = check_id(told.name or told.file.name.partition(".")[0].lower().replace("_", "-"), "model")
+    if to.select(f"SELECT ?v {{ {terms.model(to.site, name)} tegu:currentVersion ?v }}"):
+        raise ValueError(
+            f"a coordinator serves {name}, and describes it: [about] in its settings says what people know; take another --name"
+        )
     iri = to.put_model(name, description)
     if told.json:
         return say({"id": iri, "ram_bytes": description.ram_bytes, "flash_bytes": description.flash_bytes})

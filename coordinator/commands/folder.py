@@ -66,8 +66,11 @@ class Folder:
         self._things.patch(id, patch)
 
     def remove_thing(self, id: str) -> None:
-        self._there(id)
-        self._things.remove(id)
+        try:
+            self._things.remove(id)
+        except KeyError:
+            self._there(id)
+            raise
 
     def _there(self, id: str) -> None:
         if self._things.get(id) is None:

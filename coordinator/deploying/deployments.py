@@ -7,6 +7,7 @@ before anything is published. HTTP and MQTT come in on threads of their own; one
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from pyoxigraph import NamedNode
@@ -15,10 +16,12 @@ from tegu import topics
 from tegu.wire import WireError
 from tegu.wire.messages import Desired, Reported, State, decode_numbers
 
+from ..metrics import CURVE_SAMPLES, MEASUREMENTS
 from ..registry import Registry
 from ..selecting import needs, why_not
 from ..semantics import terms, where
 from ..semantics.terms import DEPLOYMENTS, LIVE, term
+from .holding import parse
 from .kept import from_triples, to_facts, to_triples
 from .moves import MOST_VERSION
 from .stages import (
@@ -30,6 +33,7 @@ from .stages import (
 
 log = logging.getLogger("tegu.registry")
 Outgoing = list[tuple[str, bytes, bool]]
+TOLD = [*MEASUREMENTS["device"].fields, *(f"curve_{count}" for count in CURVE_SAMPLES)]  # by devices, in telemetry
 EXPLAINED = 200  # devices that a plan leaves out, with the reason
 ACTS = ("pause", "resume", "abort", "rollback")
 
@@ -55,6 +59,12 @@ class Deployments:
         iri = terms.model(self._site, model)
         if not self._registry.facts(iri, term("tegu:needsRamBytes")):
             raise ValueError(f"no model {model} is in the registry; publish it first, or add it")
+        if not self._registry.facts(iri, term("tegu:currentVersion")):
+            raise ValueError(f"no coordinator has published {model}: devices would have nothing to fetch")
+        for name in parse(rules.metric).names:  # devices may tell numbers of their own
+            meant = [] if name in TOLD else get_close_matches(name, TOLD, 1, 0.8)
+            if meant:
+                raise ValueError(f"{name} in the metric: is {meant[0]} meant?")
         devices, outside = self._resolve(
             iri, condition
         )  # takes as long as it takes: what devices say must not wait for it

@@ -68,6 +68,7 @@ def make_app(
         Asking(registry, settings.queries, settings.snapshots),
         anyio.CapacityLimiter(settings.queries.at_once),
         anyio.CapacityLimiter(settings.questions_at_once),
+        anyio.CapacityLimiter(settings.exports_at_once),
     )
     app.state.deployments = known
     app.state.strangers = set()
@@ -112,6 +113,6 @@ async def _expire(parts: Parts) -> None:
         try:
             for id in await in_thread(parts.things.expire):
                 log.info("%s has expired", id)
-        except (OSError, KeyError) as error:
-            log.warning("registrations that have expired are not removed: %s", error)
+        except Exception:  # the next ones are to go all the same
+            log.exception("registrations that have expired are not removed")
         await asyncio.sleep(parts.settings.expiry_s)

@@ -6,6 +6,7 @@ passes is dropped, and comes back with the id of the last event it has seen.
 
 import asyncio
 import json
+import re
 import secrets
 import threading
 from collections import deque
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from ..documents.merge_patch import difference
 from ..documents.things import Json
 
+COUNT = re.compile(r"[0-9]{1,18}")
 KINDS = ("thing_created", "thing_updated", "thing_deleted")
 Waiting = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 
@@ -71,7 +73,7 @@ class Changes:
                 return self._number, True
             life, _, number = last_id.partition("-")
             first = self._kept[0].number if self._kept else self._number + 1
-            if life != self._life or not number.isdecimal() or int(number) > self._number:
+            if life != self._life or not COUNT.fullmatch(number) or int(number) > self._number:
                 return first - 1, False
             return max(int(number), first - 1), int(number) >= first - 1
 

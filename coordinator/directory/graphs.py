@@ -2,12 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, BinaryIO, Literal
 
+import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pyoxigraph import NamedNode, RdfFormat, Triple, parse
+from starlette.types import Receive, Scope, Send
 
 from ..documents.things import BRIEF, OURS
 from ..registry import questions
@@ -15,7 +17,7 @@ from ..semantics.terms import PREFIXES, imported
 from ..sparql.asking import TooMuch
 from .examples import A_GRAPH, sends
 from .parts import Here, MayWrite, Parts, in_thread, in_turn
-from .problems import Problem
+from .problems import Problem, busy
 
 EXPORTS = {"turtle": "text/turtle", "trig": "application/trig", "nquads": "application/n-quads"}
 IMPORTS = {
@@ -64,13 +66,19 @@ async def export(
     format: Annotated[Literal["turtle", "trig", "nquads"], Query(description="Turtle has all graphs in one.")] = "trig",
 ) -> StreamingResponse:
     """TriG and N-Quads keep the graphs apart."""
-    wait_s = parts.settings.queries_wait_s
+    wait_s, place = parts.settings.queries_wait_s, object()
+    try:
+        parts.exports.acquire_on_behalf_of_nowait(place)
+    except anyio.WouldBlock:
+        raise busy(f"{parts.exports.total_tokens:g} exports are being read, and no more at once: come again") from None
     try:
         file = await in_turn(parts.queries, wait_s, "queries", lambda: parts.asking.export(format))
-    except TooMuch as error:
-        raise Problem(504, f"The export took too much: {error}") from error
-    size_bytes = os.fstat(file.fileno()).st_size
-    return StreamingResponse(_pieces(file), 200, {"Content-Length": f"{size_bytes}"}, EXPORTS[format])
+    except BaseException as error:
+        parts.exports.release_on_behalf_of(place)
+        if isinstance(error, TooMuch):
+            raise Problem(504, f"The export took too much: {error}") from error
+        raise
+    return _Export(file, EXPORTS[format], lambda: parts.exports.release_on_behalf_of(place))
 
 
 @router.post(
@@ -111,15 +119,30 @@ async def remove_import(parts: Here, name: Name) -> None:
     parts.registry.tell("import_deleted", imported(name).value)
 
 
+class _Export(StreamingResponse):
+    """A file that is there for as long as it is sent; over: is called when it is gone."""
+
+    def __init__(self, file: BinaryIO, media: str, over: Callable[[], None]) -> None:
+        size_bytes = os.fstat(file.fileno()).st_size
+        super().__init__(_pieces(file), 200, {"Content-Length": f"{size_bytes}"}, media)
+        self._file, self._over = file, over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+            self._over()
+
+
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
+    while piece := file.read(PIECE_BYTES):
+        yield piece
 
 
 def _import(parts: Parts, graph: NamedNode, body: bytes, form: RdfFormat) -> dict[str, int]:
     """The graphs that were replaced, and how many triples each has now."""
-    graphs: dict[NamedNode, set[Triple]] = {}
+    graphs: dict[NamedNode, set[Triple]] = {} if form.supports_datasets else {graph: set()}  # also an empty one
     try:
         # Blank nodes are renamed: those of two imports are never the same.
         for quad in parse(body, form, base_iri=f"{graph.value}#", rename_blank_nodes=True):

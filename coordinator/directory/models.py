@@ -78,6 +78,7 @@ async def one(request: Request, parts: Here, name: Name) -> Response:
         201: {"description": "It is new"},
         204: {"description": "It is replaced"},
         400: {"description": "It is no description"},
+        409: {"description": "A coordinator serves this model"},
     },
     openapi_extra=sends([JSON], A_MODEL),
 )
@@ -85,6 +86,10 @@ async def put(request: Request, parts: Here, name: Name) -> Response:
     """Its layers, inputs and outputs, and what it needs: as `tegu registry add` reads them of a .tflite or Keras file."""
     given = await json_body(request, (JSON,))
     iri = _iri(parts, name)
+    if parts.registry.facts(iri, term("tegu:currentVersion")):
+        raise Problem(
+            409, f"A coordinator serves {name}, and describes it: [about] in its settings says what people know"
+        )
     new = await in_thread(lambda: _put(parts, iri, given))
     return Response(status_code=201 if new else 204)
 

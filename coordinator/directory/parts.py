@@ -36,6 +36,7 @@ class Parts:
     asking: Asking
     queries: anyio.CapacityLimiter  # foreign SPARQL
     questions: anyio.CapacityLimiter  # questions of ours
+    exports: anyio.CapacityLimiter  # files that are still being read
 
 
 async def in_thread(function: Callable[[], T]) -> T:

@@ -34,15 +34,16 @@ async def ask(request: Request, parts: Here, name: str) -> dict[str, Any]:
     if question is None:
         raise Problem(404, f"There is no question {name[:60]}; /registry/questions has the list")
     given = _given(question, dict(request.query_params))
-    limit, wait_s = parts.questions, parts.settings.queries_wait_s
+    limit, wait_s, most = parts.questions, parts.settings.queries_wait_s, parts.settings.queries.most_rows
     began = time.perf_counter()
     try:
-        rows: list[Row] = await in_turn(limit, wait_s, "questions", lambda: answer(parts.registry, name, **given))
+        rows: list[Row] = await in_turn(
+            limit, wait_s, "questions", lambda: answer(parts.registry, name, most + 1, **given)
+        )
     except ValueError as error:
         raise Problem(400, f"The question cannot be answered: {error}") from error
     took_ms = round(1000 * (time.perf_counter() - began), 1)
-    most = parts.settings.queries.most_rows
-    cut = {"cut": f"only the first {most} of {len(rows)} are given"} if len(rows) > most else {}
+    cut = {"cut": f"only the first {most} are given"} if len(rows) > most else {}
     return {"question": name, "rows": rows[:most], "took_ms": took_ms} | cut
 
 

@@ -11,6 +11,7 @@ from ..deploying.deployments import Deployments
 from ..documents.things import Things
 from ..registry import Registry
 from .app import make_app
+from .connections import Connection
 from .parts import Parts
 from .settings import DirectorySettings
 
@@ -84,7 +85,7 @@ class _Server(uvicorn.Server):
 def _config(app: FastAPI, settings: DirectorySettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,

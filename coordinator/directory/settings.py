@@ -22,6 +22,7 @@ class DirectorySettings:
     queries: Limits = field(default_factory=Limits)
     queries_wait_s: float = 1.0  # for their turn; then they are told to come again
     questions_at_once: int = 4
+    exports_at_once: int = 4  # each is a file until its reader has it
     most_body_bytes: int = 4 << 20
     most_query_bytes: int = 64 << 10
     most_import_bytes: int = 16 << 20
@@ -31,7 +32,8 @@ class DirectorySettings:
     most_readers: int = 64  # of events
     history: int = 1000  # events that are kept for those who come back
     heartbeat_s: float = 15.0
-    reader_s: float = 10.0  # a reader of events that takes nothing for so long is dropped
+    head_s: float = 10.0  # for the head of a request to arrive
+    reader_s: float = 10.0  # who takes nothing of an answer for so long is dropped
     expiry_s: float = 5.0  # how late a registration may end
     most_connections: int = 256
 

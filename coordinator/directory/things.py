@@ -1,6 +1,7 @@
 """The Things API: create, retrieve, update, patch and delete one thing (W3C WoT Discovery, section 7.3.2.1)."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -8,12 +9,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from pyoxigraph import NamedNode, RdfFormat, serialize
 
 from ..documents.entries import iri_of
-from ..documents.things import (
-    HIDDEN,
-    Entry,
-    Fault,
-    Json,
-)
+from ..documents.things import BRIEF, HIDDEN, Entry, Fault, Json
 from ..sparql.results import used
 from .examples import A_PATCH, A_THING, sends
 from .negotiation import best
@@ -24,6 +20,7 @@ T = TypeVar("T")
 TD_MEDIA = ("application/td+json", "application/ld+json", "application/json")
 RDF_MEDIA = {"text/turtle": RdfFormat.TURTLE, "application/n-triples": RdfFormat.N_TRIPLES}
 TAKEN = ("application/td+json", "application/ld+json", "application/json")
+RDF_TAG = re.compile(r'\+rdf(-brief)?"$')  # its end
 MERGE_PATCH = ("application/merge-patch+json",)
 Id = Annotated[
     str,
@@ -75,8 +72,9 @@ async def retrieve(request: Request, parts: Here, id: Id, if_none_match: IfNoneM
     entry = await in_thread(lambda: parts.things.get(id))
     if entry is None:
         raise _none(id)
-    headers = {"ETag": _tag(entry, media), "Vary": "Accept"}
-    if _among(_tag(entry, media), if_none_match):
+    tag = _tag(parts, entry, media)
+    headers = {"ETag": tag, "Vary": "Accept"}
+    if _among(tag, if_none_match):
         return Response(status_code=304, headers=headers)
     if media in RDF_MEDIA:
         return Response(await in_thread(lambda: _rdf(parts, id, RDF_MEDIA[media])), 200, headers, media)
@@ -169,11 +167,15 @@ def _among(tag: str, given: str, strong: bool = False) -> bool:
     known = [one.strip() for one in given.split(",")]
     if not strong:
         return "*" in known or tag in [one.removeprefix("W/") for one in known]
-    return "*" in known or tag in [one.replace('+rdf"', '"') for one in known]
+    return "*" in known or tag in [RDF_TAG.sub('"', one) for one in known]
 
 
-def _tag(entry: Entry, media: str) -> str:
-    return f'"{entry.etag}+rdf"' if media in RDF_MEDIA else f'"{entry.etag}"'
+def _tag(parts: Parts, entry: Entry, media: str) -> str:
+    if media not in RDF_MEDIA:
+        return f'"{entry.etag}"'
+    iri = iri_of(entry.id)
+    brief = "-brief" if parts.registry.facts(iri, BRIEF, iri) else ""  # the rest of its triples is to follow
+    return f'"{entry.etag}+rdf{brief}"'
 
 
 def _none(id: str) -> Problem:

@@ -26,7 +26,8 @@ from pyoxigraph import Literal, NamedNode, Triple
 
 from ..registry import Registry
 from ..semantics import things as descriptions
-from ..semantics.terms import term
+from ..semantics.naming import own_ids
+from ..semantics.terms import LIVE, term
 from ..semantics.things import Fault, Faulty
 from .entries import (
     Entry,
@@ -105,13 +106,13 @@ class Things:
                 kept = self._kept(iri)
                 if kept is None and retained and digest in self.registry.facts(iri, DIGEST, RETIRED):
                     continue
-                if kept is not None and kept.digest == digest and (retained or not ttl_s_of(document)):
+                if kept is not None and kept.digest == digest and (retained or not ttl_s_of(kept.in_force)):
                     continue
                 try:
                     if kept is None:
                         self._not_taken(iri)
                     changed = self._announced(document, digest, kept)
-                    brief = iri.value in modelled and not changed.patch
+                    brief = iri.value in modelled and not changed.patch and changed.document == document
                     graphs[iri] = self._brief_triples(iri, changed) if brief else self._triples(iri, changed)
                 except Invalid as error:
                     refuse(iri.value, str(error))
@@ -202,22 +203,51 @@ class Things:
         return both if merge(kept.document, both) == target else difference(kept.document, target)
 
     def remove(self, id: str, allow: Allow = anyway) -> None:
-        """Forget a thing. KeyError: no such thing."""
+        """Forget a thing, and how it was last heard of; also a device that is known by that alone. KeyError: no such thing."""
         with self._changing() as told:
-            iri, kept = self._found(id)
+            try:
+                iri, kept = self._found(id)
+            except KeyError:
+                self._remove_heard(id, allow)
+                told.append(("thing_deleted", id))
+                return
             allow(entry(id, kept))
             if kept.digest:
                 self.registry.set_facts(RETIRED, [(iri, DIGEST, Literal(kept.digest))])
             self.registry.remove_graph(iri)
+            self.registry.forget(LIVE, iri)
             self._note(told, id, kept, None)
 
+    def _remove_heard(self, id: str, allow: Allow) -> None:
+        """Of a device with no document, as one whose announcement was wrong. KeyError: nothing was heard of it."""
+        iri = NamedNode(id) if own_ids(id) is not None else None
+        if iri is None or next(self.registry.store.quads_for_pattern(iri, None, None, LIVE), None) is None:
+            raise KeyError(id)
+        allow(None)
+        self.registry.forget(LIVE, iri)
+
     def expire(self) -> list[str]:
-        """Forget the things whose time is over; their ids."""
-        now = self.now()
-        over = [id for id, at in self._said(EXPIRES).items() if datetime.fromisoformat(at) <= now]
-        for id in over:
-            self.remove(id)
-        return over
+        """Forget the things whose time is over; their ids. One that cannot be removed keeps none of the others."""
+        gone = []
+        for id in [id for id, at in self._said(EXPIRES).items() if self._is_over(at)]:
+            try:
+                self.remove(id, self._still_over)
+                gone.append(id)
+            except KeyError:  # somebody has removed it, or renewed it
+                continue
+            except Exception:
+                log.exception("%s has expired, and cannot be removed", id)
+        return gone
+
+    def _still_over(self, found: Entry | None) -> None:
+        if found is None or not self._is_over(found.expires):
+            raise KeyError
+
+    def _is_over(self, expires: str) -> bool:
+        try:
+            return datetime.fromisoformat(expires) <= self.now()
+        except (ValueError, TypeError):  # no time, or with no zone: of a graph that is no thing's
+            return False
 
     # --- reading ---
 

@@ -98,11 +98,14 @@ def _condition(part: str, known: Mapping[str, NamedNode]) -> Condition:
         raise ValueError(
             f"{part!r} is no condition: write `has SENSOR` or `FIELD = VALUE`, FIELD being {', '.join(FIELDS)}"
         )
+    wanted = found["value"].strip().strip("'\"")
+    if wanted.startswith("=") or re.search(r"\bor\b", wanted, re.IGNORECASE):
+        raise ValueError(f"{part!r}: write one `=`, and parts that must all hold with commas between; there is no `or`")
     field = re.sub(r"\s+", " ", found["field"].lower())
     if field not in FIELDS:
         raise ValueError(f"no field {field!r}; there are {', '.join(FIELDS)}")
     value, is_number = FIELDS[field]
-    operator, wanted = found["operator"], found["value"].strip().strip("'\"")
+    operator = found["operator"]
     if is_number:
         return Condition(
             f"{value} FILTER(?value {operator} {_number(wanted, field)})", value, f"{field} {operator} {wanted}"

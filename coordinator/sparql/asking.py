@@ -115,7 +115,7 @@ class Asking:
             said, body = process.exchange(json.dumps(whole).encode() + b"\n", most_s)
         finally:
             self._free.put(process)
-        self._snapshots.forget()
+            self._snapshots.forget()
         if "error" in said:
             raise Refused(said["error"])
         return said, body

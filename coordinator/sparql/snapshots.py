@@ -4,17 +4,20 @@ A store on disk is copied by hard links (2 ms, if the snapshots are on the same 
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 from pyoxigraph import RdfFormat
 
 from ..registry import Registry
 
 NAME = "tegu-snapshots-"  # and the process, and letters
+LOCK = "lock"  # a file, locked while the folder is used; in containers each process has the same number
 
 
 class Snapshots:
@@ -28,6 +31,7 @@ class Snapshots:
         self._parent = parent or Path(tempfile.gettempdir())
         self._changing = threading.Lock()
         self._made: Path | None = None
+        self._lock: BinaryIO | None = None
         self._number = 0
         self._changes = -1  # of the registry, when the newest was made
         self._newest = Path()
@@ -37,7 +41,11 @@ class Snapshots:
         if self._made is None:
             self._parent.mkdir(parents=True, exist_ok=True)
             _remove_left_behind(self._parent)
-            self._made = Path(tempfile.mkdtemp(prefix=f"{NAME}{os.getpid()}-", dir=self._parent))
+            lock = None
+            while lock is None:  # somebody who starts just now may have taken it for one that was left behind
+                made = Path(tempfile.mkdtemp(prefix=f"{NAME}{os.getpid()}-", dir=self._parent))
+                lock = _locked(made)
+            self._made, self._lock = made, lock
         return self._made
 
     def newest(self, reader: object) -> Path:
@@ -67,8 +75,8 @@ class Snapshots:
         """Remove all but the newest and those that are still read."""
         with self._changing:
             kept = {self._newest, *self._used.values()}
-            for path in self._folder().iterdir():
-                if path in kept or path.suffix == ".export":
+            for path in self._made.iterdir() if self._made is not None else ():
+                if path in kept or path.suffix == ".export" or path.name == LOCK:
                     continue
                 with contextlib.suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -83,24 +91,33 @@ class Snapshots:
     def close(self) -> None:
         """Remove them all."""
         with self._changing:
-            made, self._made, self._changes = self._made, None, -1
-        if made is not None:
+            made, lock = self._made, self._lock
+            self._made, self._lock, self._changes = None, None, -1
+        if made is not None and lock is not None:
             shutil.rmtree(made, ignore_errors=True)
+            lock.close()
 
 
 def _remove_left_behind(parent: Path) -> None:
     """Snapshots of processes that are no more, as they had no time to remove them."""
     for path in parent.glob(f"{NAME}*-*"):
-        process = path.name.removeprefix(NAME).partition("-")[0]
-        if process.isdecimal() and not _is_alive(int(process)):
-            shutil.rmtree(path, ignore_errors=True)
+        if not path.name.removeprefix(NAME).partition("-")[0].isdecimal():
+            continue
+        with contextlib.suppress(OSError):  # it is somebody else's
+            if (lock := _locked(path)) is not None:
+                with lock:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _locked(folder: Path) -> BinaryIO | None:
+    """The folder's lock, which is free again when this is closed or its process ends.
+
+    None: another has it, or the folder is gone. OSError: there can be no lock.
+    """
+    with contextlib.suppress(FileNotFoundError, BlockingIOError), contextlib.ExitStack() as failing:
+        lock = failing.enter_context((folder / LOCK).open("ab"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat((folder / LOCK).stat(), os.fstat(lock.fileno())):
+            failing.pop_all()
+            return lock
+    return None
