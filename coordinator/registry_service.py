@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from broker_config.link import client
 from tegu import topics
-from tegu.topics import ANY
+from tegu.topics import ANY, check_id
 
 from .deploying.deployments import Deployments
 from .directory import Directory, DirectorySettings
@@ -93,7 +93,9 @@ class RegistryService:
         self.directory.start()
         address = settings.folder / ADDRESS_FILE
         held = hold(address, {"url": self.directory.url, "pid": os.getpid()})
-        log.info("the registry of %s is at %s", settings.site, self.directory.url)
+        log.info(
+            "the registry of %s is at %s, its page at %s/docs", settings.site, self.directory.url, self.directory.url
+        )
         self._client.connect_async(settings.host, settings.port, keepalive=30)
         self._client.loop_start()
         try:
@@ -150,6 +152,9 @@ class RegistryService:
         wanted = [topics.device(site, ANY, kind) for kind in ("thing", "state", "reported")]
         wanted += [topics.model(site, ANY, kind) for kind in ("manifest", "about", "round")]
         wanted.append(topics.device(site, ANY, "ack", ANY))
+        log.info(
+            "listening to the broker at %s:%d as %s", self._settings.host, self._settings.port, self._settings.user
+        )
         client.subscribe([*((topic, 1) for topic in wanted), (topics.device(site, ANY, "telemetry"), 0)])
         self._connected = True
 
@@ -179,6 +184,8 @@ def hold(path: Path, told: dict[str, Any]) -> IO[str]:
 def serve(told: argparse.Namespace) -> int:
     """`tegu registry serve`: until interrupted. What is told: see coordinator.commands.arguments."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    check_id(told.site, "site")
     http_host, _, http_port = told.http.rpartition(":")
     if not http_host or not http_port.isdecimal():
         raise ValueError(f"--http must be ADDRESS:PORT, like 127.0.0.1:8480, not {told.http!r}")

@@ -51,7 +51,10 @@ def _serve(add: Adder) -> None:
     part.add_argument("--password", default="", help="at the broker; better in TEGU_PASSWORD, which others do not see")
     part.add_argument("--ca", default="", metavar="FILE", help="certificate of the broker's authority: TLS")
     part.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="with the token that allows changes; without it HTTP only reads"
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="with the token that allows changes; default: FOLDER/token, made at the first start",
     )
 
 

@@ -20,6 +20,9 @@ UNSAID = {  # what stands in the graph for other readers
     "tegu:etag",
     "tegu:announced",
     "tegu:reportedVersion",
+    "tegu:about",
+    "tegu:brief",
+    "tegu:kept",
     "ssn:hasSubSystem",
     "ssn:hasInput",
     "ssn:hasOutput",
@@ -65,7 +68,7 @@ NAMED_BY = {  # predicate of another -> what these others are for this one
     "prov:wasDerivedFrom": "next versions",
 }
 FIRST = ("name", "description", "is", "state", "room", "room type", "floor", "building")
-NAMES = 12  # that a line names
+NAMES = 5  # that a line names
 METRICS = (
     "SELECT DISTINCT ?kind ?value {{ {iri} nnet:hasMetric ?metric . ?metric a ?kind ; nnet:hasMetricValue ?value }}"
 )
