@@ -90,6 +90,20 @@ def test_what_cannot_be_deployed_is_told(site: Site, model: str, where: str, sai
     assert site.known.summaries() == []
 
 
+def test_a_device_without_enough_flash_is_left_out(site: Site) -> None:
+    model = terms.model("home", "new")
+    site.registry.add(model, [Triple(model, term("tegu:needsFlashBytes"), Literal(5_000))])
+    for name, flash in (("a", 5_000), ("b", 4_999)):
+        iri = terms.device("home", name)
+        site.registry.add(iri, [Triple(iri, term("tegu:flashBytes"), Literal(flash))])
+    told = site.known.propose("new", "has co2, ram >= 64 kB", Rules(), start=False)
+    assert told["plan"] == [["a"]]
+    assert told["outside"] == {
+        "b": "it has 4999 bytes of free flash, 5000 are needed",
+        "c": "its free flash is not known, 5000 bytes are needed",
+    }
+
+
 def test_a_metric_that_is_misspelt_is_told_before_anything_moves(site: Site) -> None:
     with pytest.raises(ValueError, match="los_after in the metric: is loss_after meant"):
         site.known.propose("new", "", Rules(metric="los_after <= 0.9"), start=True)

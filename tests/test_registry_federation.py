@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,6 +160,38 @@ def test_a_device_whose_announcement_is_wrong_is_told_so_and_kept_in_quarantine(
             "the mended thing",
         )
         assert registry.column("SELECT ?why { <urn:tegu:test:faulty> tegu:quarantined ?why }") == []
+
+
+def test_a_whole_building_announces_itself_at_once(running: RunningBroker, registry: Registered) -> None:
+    """More than a broker has under way to one listener: it waits for acks."""
+    with Peer(running, "coordinator") as everybody:
+        for number in range(300):
+            thing = topics.device(SITE, f"board-{number}", "thing")
+            everybody.send(thing, announce(f"Board {number}", "lines", {"co2": "ppm"}, ram=1000), retained=True)
+        count = "SELECT (COUNT(?d) AS ?n) { ?d a tegu:Device ; tegu:ramBytes 1000 }"
+        until(lambda: registry.column(count) == ["300"], "three hundred devices in the graph")
+
+
+def test_a_device_that_the_coordinator_heard_of_first_is_waited_for(
+    running: RunningBroker, registry: Registered
+) -> None:
+    told = announce("One", "lines", {"light": "lx"}, ram=1 << 20)
+    with Peer(running, "device-1") as device:
+        late = threading.Timer(
+            0.3, lambda: device.publish(topics.device(SITE, "device-1", "thing"), told, retained=True)
+        )
+        late.start()
+        asked = {
+            "site": SITE,
+            "model": "lines",
+            "round_num": 1,
+            "where": "has light",
+            "ready": ["device-1", "stranger"],
+        }
+        answer = registry.send("POST", "/registry/rounds", asked)
+        late.join()
+    assert answer["devices"] == ["device-1"]
+    assert answer["outside"] == {"stranger": "it is not in the registry"}
 
 
 def test_what_was_answered_survives_kill_9(running: RunningBroker, registry: Registered) -> None:
