@@ -30,6 +30,7 @@ from tegu.topics import ANY, check_id
 from .deploying.deployments import Deployments
 from .directory import Directory, DirectorySettings
 from .documents.things import Things
+from .incoming import Incoming, take
 from .registering import Outgoing, Registering
 from .registry import Registry
 
@@ -69,7 +70,7 @@ class RegistryService:
         began_s = time.time() - time.monotonic()  # a corrected clock must move no patience
         self.deployments = Deployments(self.registry, lambda: began_s + time.monotonic())
         self.registry.listeners += [self._registering.changed, self.deployments.changed]
-        self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
+        self._incoming: Incoming = queue.Queue(QUEUED)
         self._stopping = False
         self._connected = False  # anew
         self._left = 0  # things whose description is still to be completed
@@ -111,7 +112,7 @@ class RegistryService:
             self.registry.close()
 
     def _turn(self) -> None:
-        messages = self._take()
+        messages = take(self._incoming, BATCH, 0 if self._left else TICK_S)
         if messages:
             heard = [(message.topic, bytes(message.payload), message.retain) for message in messages]
             out = self._registering.heard(heard)
@@ -126,15 +127,6 @@ class RegistryService:
                 self._connected = False
                 self.deployments.again()
             self._publish(self.deployments.tick())
-
-    def _take(self) -> list[mqtt.MQTTMessage]:
-        try:
-            messages = [self._incoming.get(timeout=0 if self._left else TICK_S)]
-        except queue.Empty:
-            return []
-        while len(messages) < BATCH and not self._incoming.empty():
-            messages.append(self._incoming.get())
-        return messages
 
     def _publish(self, out: Outgoing) -> None:
         for topic, payload, retain in out:

@@ -29,6 +29,7 @@ from tegu.wire.messages import State
 from .admission import Admission
 from .federation import Federation, Outgoing
 from .homeassistant import Discovery
+from .incoming import Incoming, take
 from .recording import Recorder, Watched
 from .settings import Settings, example, load, to_toml
 
@@ -56,7 +57,7 @@ class Service:
         self._commits = 0
         self._commit_s = 0.0
         self._counted = 0, 0.0
-        self._incoming: queue.Queue[mqtt.MQTTMessage] = queue.Queue(QUEUED)
+        self._incoming: Incoming = queue.Queue(QUEUED)
         self._republish = False
         self._stopping = False
         self._client = client(self._link.user, self._link.password, self._link.ca, clean_session=False, manual_ack=True)
@@ -93,7 +94,7 @@ class Service:
                 self.recorder.close()
 
     def _turn(self) -> None:
-        messages = self._take()
+        messages = take(self._incoming, BATCH, TICK_S)
         if self._republish:
             self._republish = False
             self._publish([*self.federation.retained(), (*self._state("online"), True)])
@@ -109,15 +110,6 @@ class Service:
             self._publish(out)
         while out := self.federation.tick():
             self._publish(out)
-
-    def _take(self) -> list[mqtt.MQTTMessage]:
-        try:
-            messages = [self._incoming.get(timeout=TICK_S)]
-        except queue.Empty:
-            return []
-        while len(messages) < BATCH and not self._incoming.empty():
-            messages.append(self._incoming.get())
-        return messages
 
     def _publish(self, out: Outgoing) -> None:
         """Publish now or not at all: on the next connect all retained state goes out anyway, and devices ask again."""

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from . import timeseries
 
 T = TypeVar("T")
 DEADLINE_S = 30.0
@@ -18,11 +19,10 @@ DEADLINE_S = 30.0
 
 def until(look: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
     """What look() gives, once it gives something; AssertionError if it never does."""
-    end_s = time.monotonic() + deadline_s
-    while not (found := look()):
-        assert time.monotonic() < end_s, f"{what}: not within {deadline_s:g} s"
-        time.sleep(0.02)
-    return found
+    try:
+        return timeseries.until(look, deadline_s)
+    except TimeoutError as error:
+        raise AssertionError(f"{what}: {error}") from error
 
 
 class Registered:

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pyoxigraph import Literal, NamedNode, Quad
 from coordinator.sparql.asking import Asking, Limits, Refused
 
 from .directory_served import DEADLINE_S, LAMP, TOKEN, Served, lamp, served
+from .timeseries import until
 
 ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l }"
 GREEDY = (
@@ -553,11 +554,3 @@ def test_many_readers_hear_every_change() -> None:
         for number in range(500):
             changes.take("thing_updated", f"urn:dev:{number}", {}, {})
         assert {one.result(DEADLINE_S) for one in heard} == {500}
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what is to become true."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)

@@ -25,10 +25,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 START_DEADLINE_S = 30.0
 ANSWER_S = 10.0
+T = TypeVar("T")
 POLL_S = 0.02
 LAST_S = 4_102_444_800  # of the times that are read back: the year 2100
 TRIES = 5  # with another port each
@@ -245,13 +246,14 @@ def _running(folder: Path, make: Callable[[Path, int], Any]) -> Iterator[Any]:
         database.stop()
 
 
-def until(done: Callable[[], Any], deadline_s: float = 30.0) -> None:
-    """Return when it is; TimeoutError after deadline_s."""
+def until(done: Callable[[], T], deadline_s: float = 30.0) -> T:
+    """What it gives once it gives something; TimeoutError after deadline_s."""
     deadline = time.monotonic() + deadline_s
-    while not done():
+    while not (found := done()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {deadline_s:.0f} s")
         time.sleep(POLL_S)
+    return found
 
 
 def free_port() -> int:
